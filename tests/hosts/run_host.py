@@ -39,7 +39,7 @@ class Outcome:
 
 def mode_environment(mode, program):
     """What a mode adds to the environment of the run under the agent."""
-    target = {"SONDE_TARGET": program, "HOST_SETTLE_MS": "1000", "HOST_AGENT_THREAD": "1"}
+    target = {"SONDE_TARGET": program, "HOST_SETTLE_MS": "1000"}
     return {
         "plain": {},
         "off": {"SONDE_ENABLE": "off"},
@@ -127,7 +127,9 @@ def differences(bare, agent):
 
 def compare(arguments, scratch):
     command = [arguments.host, arguments.case]
-    bare = run(command, {}, scratch, arguments.timeout)
+    # The rule is told to both runs: the named target may have one thread of the agent.
+    rules = {"HOST_AGENT_THREAD": "1"} if arguments.mode.startswith("target") else {}
+    bare = run(command, rules, scratch, arguments.timeout)
     if bare.status == str(SKIPPED):
         print(bare.stdout)
         return SKIPPED, []
@@ -136,7 +138,7 @@ def compare(arguments, scratch):
     run_directory = os.path.join(scratch, "run")
     os.makedirs(run_directory, exist_ok=True)
     os.chmod(run_directory, 0o777)
-    environment = {"LD_PRELOAD": arguments.agent, "SONDE_RUN_DIR": run_directory}
+    environment = {"LD_PRELOAD": arguments.agent, "SONDE_RUN_DIR": run_directory, **rules}
     environment.update(mode_environment(arguments.mode, os.path.basename(arguments.host)))
     lines = differences(bare, run(command, environment, scratch, arguments.timeout))
     return (1 if lines else 0), lines
