@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+// FastSteps() takes the frames that nearly all frames are: rsp or rbp plus a constant, on a page
+// that is known to be readable. Step() takes one frame of any kind, with every check, and decides
+// how a walk ends. Each does the whole of its frame; they share only the state in Walk.
+#include "collectors/safe/unwind.h"
+
+#include "collectors/safe/unwind_probe.h"
+
+namespace sonde {
+namespace {
+
+constexpr uint64_t kPageSize = kProbePageSize;
+constexpr uint64_t kWord = 8;
+// Code after an epilogue still finds rbp below rsp: the kernel leaves these bytes alone.
+constexpr uint64_t kRedZone = 128;
+constexpr uint64_t kNoLimit = ~uint64_t{0} & ~(kWord - 1);
+// Offset of the general registers in ucontext_t: uc_flags, uc_link, uc_stack come before.
+constexpr uint64_t kGregsInUcontext = 40;
+
+struct Walk {
+  const UnwindIndex* index;
+  const UnwindModule* module;  // that of the last look-up, or null
+  uint64_t* frames;
+  uint32_t depth;
+  uint32_t max_frames;
+  uint64_t
+      lookup;  // an address inside the instruction that is executing: pc, or return address - 1
+  uint64_t sp;
+  uint64_t rbp;
+  uint64_t readable_low;  // [readable_low, readable_high) was seen to be readable in this walk
+  uint64_t readable_high;
+  StackBounds bounds;
+  uint64_t limit;       // end of this stack
+  uint64_t gregs;       // address of all registers of this frame, or 0: only rsp and rbp are known
+  bool gregs_on_stack;  // they are a signal frame's, on memory that has to be checked
+  StackEnd end;
+  bool unknown_pc;
+};
+
+// For addresses on pages that were found readable. Async-signal-safe.
+inline uint64_t Load(uint64_t address) { return *reinterpret_cast<const uint64_t*>(address); }
+
+// Makes the page of `address` part of the readable window. Async-signal-safe.
+bool MakeReadable(Walk& walk, uint64_t address) {
+  const uint64_t page = address & ~(kPageSize - 1);
+  if (!PageReadable(page)) return false;
+  if (page == walk.readable_high) {
+    walk.readable_high = page + kPageSize;
+  } else if (page + kPageSize == walk.readable_low) {
+    walk.readable_low = page;
+  } else {
+    walk.readable_low = page;
+    walk.readable_high = page + kPageSize;
+  }
+  return true;
+}
+
+// Reads an aligned word of stack, or sets the walk's end. Async-signal-safe.
+bool ReadWord(Walk& walk, uint64_t address, uint64_t* value) {
+  if (address % kWord != 0) {
+    walk.end = StackEnd::kBadFrame;
+    return false;
+  }
+  if (address < walk.readable_low || address >= walk.readable_high) {
+    if (!MakeReadable(walk, address)) {
+      walk.end = StackEnd::kUnreadable;
+      return false;
+    }
+  }
+  *value = Load(address);
+  return true;
+}
+
+// Async-signal-safe.
+bool ReadGreg(Walk& walk, unsigned reg, uint64_t* value) {
+  const uint64_t address = walk.gregs + reg * kWord;
+  if (walk.gregs_on_stack) return ReadWord(walk, address, value);
+  *value = Load(address);
+  return true;
+}
+
+// The end of the stack that sp is on, as far as it is known. Async-signal-safe.
+uint64_t LimitOf(StackBounds bounds, uint64_t sp) {
+  const bool inside = sp >= bounds.low && sp < bounds.high;
+  return inside ? bounds.high & ~(kWord - 1) : kNoLimit;
+}
+
+// Async-signal-safe.
+void GoTo(Walk& walk, uint64_t return_address, uint64_t sp) {
+  walk.frames[walk.depth++] = return_address;
+  walk.lookup = return_address - 1;
+  walk.sp = sp;
+  walk.gregs = 0;
+}
+
+// Async-signal-safe.
+bool End(Walk& walk, StackEnd end) {
+  walk.end = end;
+  return false;
+}
+
+// Async-signal-safe.
+bool InKnownCode(const Walk& walk, uint64_t pc) { return walk.index->Find(pc) != nullptr; }
+
+// The code bytes before `address` are a call, as far as they can be read: the last byte of a call
+// with a 32-bit target is 4 bytes after its opcode e8; an indirect one is ff /2. Async-signal-safe.
+bool FollowsCall(const Walk& walk, uint64_t address) {
+  const UnwindModule* module = walk.index->Find(address - 1);
+  if (module == nullptr || address - module->low < 7) return false;
+  const uint64_t start = address - 7;
+  if (!PageReadable(start & ~(kPageSize - 1)) || !PageReadable((address - 1) & ~(kPageSize - 1))) {
+    return false;
+  }
+  const auto* code = reinterpret_cast<const uint8_t*>(start);
+  if (code[2] == 0xe8) return true;
+  for (unsigned i : {0u, 1u, 3u, 4u, 5u}) {  // lengths 7, 6, 4, 3, 2
+    if (code[i] == 0xff && (code[i + 1] & 0x38) == 0x10) return true;
+  }
+  return code[1] == 0xff && (code[2] & 0x38) == 0x10;
+}
+
+// Frame 0 in code without rules: it may not have touched its stack yet, or have been reached by a
+// call to nowhere. Async-signal-safe.
+bool StepLeaf(Walk& walk) {
+  uint64_t return_address;
+  if (!ReadWord(walk, walk.sp, &return_address)) return false;
+  if (!InKnownCode(walk, return_address - 1) || !FollowsCall(walk, return_address)) return false;
+  GoTo(walk, return_address, walk.sp + kWord);
+  return true;
+}
+
+// Async-signal-safe.
+bool StepFramePointer(Walk& walk) {
+  const uint64_t frame = walk.rbp;
+  if (frame < walk.sp || frame >= walk.limit - kWord || frame % kWord != 0) {
+    return End(walk, StackEnd::kNoUnwindData);
+  }
+  uint64_t saved, return_address;
+  if (!ReadWord(walk, frame, &saved) || !ReadWord(walk, frame + kWord, &return_address)) {
+    return false;
+  }
+  if (return_address == 0) return End(walk, StackEnd::kRoot);
+  // A caller that keeps no frame pointer has anything in rbp: then the call before the return
+  // address has to vouch for the frame.
+  const bool chained = saved > frame && saved % kWord == 0 && saved < walk.limit;
+  if (!InKnownCode(walk, return_address - 1) || (!chained && !FollowsCall(walk, return_address))) {
+    return End(walk, StackEnd::kNoUnwindData);
+  }
+  walk.rbp = saved;
+  GoTo(walk, return_address, frame + 2 * kWord);
+  return true;
+}
+
+// Async-signal-safe.
+bool StepWithoutRule(Walk& walk) {
+  const bool exact = walk.gregs != 0;
+  if (exact && walk.sp % kWord == 0 && StepLeaf(walk)) return true;
+  return StepFramePointer(walk);
+}
+
+// From a signal handler's return trampoline to the code that the signal interrupted. The stack may
+// change here, in either direction; max_frames bounds a walk that is led in circles.
+// Async-signal-safe.
+bool StepSignal(Walk& walk) {
+  walk.gregs = walk.sp + kGregsInUcontext;
+  walk.gregs_on_stack = true;
+  uint64_t pc, sp, rbp;
+  if (!ReadGreg(walk, kRip, &pc) || !ReadGreg(walk, kRsp, &sp) || !ReadGreg(walk, kRbp, &rbp)) {
+    return false;
+  }
+  walk.frames[walk.depth++] = pc + 1;
+  walk.lookup = pc;
+  walk.sp = sp;
+  walk.rbp = rbp;
+  walk.limit = LimitOf(walk.bounds, sp);
+  return true;
+}
+
+// Async-signal-safe.
+bool ComputeCfa(Walk& walk, const UnwindRule& rule, uint64_t* cfa) {
+  const auto offset = static_cast<uint64_t>(int64_t{rule.offset});
+  const auto addend = static_cast<uint64_t>(int64_t{rule.addend});
+  uint64_t base = rule.reg == kRbp ? walk.rbp : walk.sp;
+  if (rule.reg != kRbp && rule.reg != kRsp) {
+    if (walk.gregs == 0) return End(walk, StackEnd::kNoUnwindData);
+    if (!ReadGreg(walk, rule.reg, &base)) return false;
+  }
+  if (rule.cfa == CfaKind::kPlt) {
+    *cfa = walk.sp + kWord + ((walk.lookup & 15) >= offset ? kWord : 0);
+    return true;
+  }
+  *cfa = base + offset;
+  if (rule.cfa != CfaKind::kDeref) return true;
+  if (!ReadWord(walk, *cfa, cfa)) return false;
+  *cfa += addend;
+  return true;
+}
+
+// Async-signal-safe.
+bool RestoreRbp(Walk& walk, const UnwindRule& rule, uint64_t cfa) {
+  if (rule.rbp == RbpKind::kSame) return true;
+  if (rule.rbp == RbpKind::kUndefined) {
+    walk.rbp = 0;
+    return true;
+  }
+  const uint64_t base = rule.rbp == RbpKind::kAtCfa ? cfa : walk.rbp;
+  const uint64_t slot = base + static_cast<uint64_t>(int64_t{rule.rbp_offset});
+  if (slot < walk.sp - kRedZone || slot >= walk.limit) return End(walk, StackEnd::kBadFrame);
+  return ReadWord(walk, slot, &walk.rbp);
+}
+
+// Async-signal-safe.
+bool StepByRule(Walk& walk, const UnwindRule& rule) {
+  if (rule.cfa == CfaKind::kRoot) return End(walk, StackEnd::kRoot);
+  if (rule.cfa == CfaKind::kNone) return StepWithoutRule(walk);
+  if (rule.cfa == CfaKind::kSignal) return StepSignal(walk);
+  uint64_t cfa, return_address;
+  if (!ComputeCfa(walk, rule, &cfa)) return false;
+  if (cfa <= walk.sp || cfa > walk.limit || cfa % kWord != 0) {
+    return End(walk, StackEnd::kBadFrame);
+  }
+  if (!ReadWord(walk, cfa - kWord, &return_address)) return false;
+  if (return_address == 0) return End(walk, StackEnd::kRoot);
+  if (!RestoreRbp(walk, rule, cfa)) return false;
+  GoTo(walk, return_address, cfa);
+  return true;
+}
+
+// Async-signal-safe.
+UnwindRule RuleOf(const UnwindModule& module, UnwindRow row) {
+  UnwindRule rule;
+  rule.cfa = RowCfa(row);
+  if (rule.cfa == CfaKind::kWide) return module.rules[RowValue(row)];
+  if (rule.cfa == CfaKind::kRbp) rule.reg = kRbp;
+  rule.offset = static_cast<int32_t>(RowValue(row) * kWord);
+  if (RowRbp(row) != 0) {
+    rule.rbp = RbpKind::kAtCfa;
+    rule.rbp_offset = -static_cast<int32_t>((RowRbp(row) + 1) * kWord);
+  }
+  return rule;
+}
+
+// One frame of any kind. False: the walk has ended. Async-signal-safe.
+__attribute__((noinline)) bool Step(Walk& walk) {
+  walk.module = walk.index->Find(walk.lookup);
+  if (walk.module == nullptr) walk.unknown_pc = true;
+  if (walk.module == nullptr || walk.module->rows == nullptr) return StepWithoutRule(walk);
+  const auto offset = static_cast<uint32_t>(walk.lookup - walk.module->low);
+  return StepByRule(walk, RuleOf(*walk.module, walk.module->Find(offset)));
+}
+
+// Ordinary frames, until one is not, or frames is full. Everything that the loop needs is in local
+// variables: a round trip through `walk` would lengthen the chain of dependent loads that a walk
+// is. Async-signal-safe.
+inline void FastSteps(Walk& walk) {
+  if (walk.module == nullptr) walk.module = walk.index->Find(walk.lookup);
+  if (walk.module == nullptr || walk.module->rows == nullptr) return;
+  UnwindModule module = *walk.module;
+  uint64_t size = module.high - module.low;
+  const uint64_t low = walk.readable_low, high = walk.readable_high;
+  const uint64_t top = high < walk.limit ? high : walk.limit;
+  uint64_t lookup = walk.lookup, sp = walk.sp, rbp = walk.rbp;
+  uint64_t* out = walk.frames + walk.depth;
+  uint64_t* const out_end = walk.frames + walk.max_frames;
+  while (out != out_end) {
+    if (lookup - module.low >= size) {
+      const UnwindModule* found = walk.index->Find(lookup);
+      if (found == nullptr || found->rows == nullptr) break;
+      module = *found;
+      size = module.high - module.low;
+    }
+    const UnwindRow row = module.Find(static_cast<uint32_t>(lookup - module.low));
+    if (RowCfa(row) > CfaKind::kRbp) break;
+    const uint64_t base = RowCfa(row) == CfaKind::kRsp ? sp : rbp;
+    const uint64_t cfa = base + RowValue(row) * kWord;
+    const uint64_t slot = cfa - (RowRbp(row) + 1) * kWord;
+    if (cfa <= sp || cfa > top || slot < low || cfa % kWord != 0) break;
+    const uint64_t return_address = Load(cfa - kWord);
+    if (return_address == 0) break;
+    if (RowRbp(row) != 0) rbp = Load(slot);
+    *out++ = return_address;
+    lookup = return_address - 1;
+    sp = cfa;
+  }
+  const auto depth = static_cast<uint32_t>(out - walk.frames);
+  if (depth == walk.depth) return;
+  walk.gregs = 0;
+  walk.depth = depth;
+  walk.lookup = lookup;
+  walk.sp = sp;
+  walk.rbp = rbp;
+}
+
+}  // namespace
+
+WalkResult WalkStack(const UnwindIndex* index, const Registers& registers, StackBounds bounds,
+                     uint64_t* frames_out, uint32_t max_frames) {
+  if (max_frames == 0) return {0, StackEnd::kDepthLimit, false};
+  frames_out[0] = registers.gpr[kRip];
+  if (index == nullptr) return {1, StackEnd::kNoUnwindData, true};
+  Walk walk;
+  walk.index = index;
+  walk.module = nullptr;
+  walk.frames = frames_out;
+  walk.depth = 1;
+  walk.max_frames = max_frames;
+  walk.lookup = registers.gpr[kRip];
+  walk.sp = registers.gpr[kRsp];
+  walk.rbp = registers.gpr[kRbp];
+  walk.readable_low = reinterpret_cast<uint64_t>(&walk) & ~(kPageSize - 1);
+  walk.readable_high = walk.readable_low + kPageSize;
+  walk.bounds = bounds;
+  walk.limit = LimitOf(bounds, walk.sp);
+  walk.gregs = reinterpret_cast<uint64_t>(registers.gpr);
+  walk.gregs_on_stack = false;
+  walk.end = StackEnd::kDepthLimit;
+  walk.unknown_pc = false;
+  do {
+    FastSteps(walk);
+  } while (walk.depth < max_frames && Step(walk));
+  return {walk.depth, walk.end, walk.unknown_pc};
+}
+
+WalkResult WalkStack(UnwindPublication& publication, const Registers& registers, StackBounds bounds,
+                     uint64_t* frames_out, uint32_t max_frames) {
+  const UnwindPublication::Reader reader(publication);
+  const WalkResult result = WalkStack(reader.index(), registers, bounds, frames_out, max_frames);
+  if (result.unknown_pc) publication.NoteUnknownPc();
+  return result;
+}
+
+}  // namespace sonde

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stack walker: from a set of registers to the list of callers.
+//
+// Called from the CPU signal handler and from inside hooks, on the stack it walks or on an
+// alternate one. Thread-safe and async-signal-safe: no lock, no allocation, no libc, no errno, no
+// thread-local state; the only system call is the probe below. Own stack: at most 512 bytes.
+//
+// It cannot fault, whatever the registers, the stack or the tables say: a page of stack is read
+// only after rt_sigprocmask with an impossible `how` has read 8 bytes of it (EINVAL: readable,
+// EFAULT: not; about 85 ns, once a page and walk). The page the walker itself runs on needs none.
+// What stays open is a page that another thread unmaps between the probe and the read; the live
+// stack of a running thread is not such a page.
+//
+// Rules come from the tables of unwind_index.h. Code without them (JIT, assembly) is walked by its
+// frame pointer, and as a frame 0 that has not touched its stack by the return address at rsp.
+#pragma once
+
+#include <stdint.h>
+
+#include "collectors/safe/unwind_index.h"
+
+namespace sonde {
+
+// In the order of the kernel's signal frame: ucontext_t's uc_mcontext.gregs starts with the same.
+struct Registers {
+  uint64_t gpr[kGregCount];
+};
+
+// The stack that the walk starts on, [low, high); {0, 0} when unknown. A walk that starts outside
+// takes no notice of it; one that starts inside ends at `high`. `low` may be too low (0 will do).
+struct StackBounds {
+  uintptr_t low = 0;
+  uintptr_t high = 0;
+};
+
+enum class StackEnd : uint8_t {
+  kRoot,          // the thread's, process's or fiber's first frame
+  kDepthLimit,    // frames_out is full
+  kNoUnwindData,  // code without a usable rule and without a believable frame pointer
+  kBadFrame,      // a frame that is not above its callee, not aligned, or outside the bounds
+  kUnreadable,    // a frame on a page that cannot be read
+};
+
+struct WalkResult {
+  uint32_t depth = 0;
+  StackEnd end = StackEnd::kNoUnwindData;
+  bool unknown_pc = false;  // a pc outside every executable range of the index was met
+};
+
+// Registers of the caller, as after the return from this function. Async-signal-safe.
+__attribute__((always_inline)) inline void CaptureRegisters(Registers* out) {
+  asm volatile(
+      "movq %%r8, 0(%0)\n movq %%r9, 8(%0)\n movq %%r10, 16(%0)\n movq %%r11, 24(%0)\n"
+      "movq %%r12, 32(%0)\n movq %%r13, 40(%0)\n movq %%r14, 48(%0)\n movq %%r15, 56(%0)\n"
+      "movq %%rdi, 64(%0)\n movq %%rsi, 72(%0)\n movq %%rbp, 80(%0)\n movq %%rbx, 88(%0)\n"
+      "movq %%rdx, 96(%0)\n movq %%rax, 104(%0)\n movq %%rcx, 112(%0)\n movq %%rsp, 120(%0)\n"
+      "leaq 1f(%%rip), %%rax\n movq %%rax, 128(%0)\n 1:\n"
+      :
+      : "r"(out->gpr)
+      : "rax", "memory");
+}
+
+// Walks the stack that `registers` describe. frames_out[0] is registers' rip; every further entry
+// is a return address (its call is at address - 1), also where a signal handler interrupted the
+// frame: there it is the interrupted pc + 1. Writes at most max_frames entries. Async-signal-safe.
+WalkResult WalkStack(const UnwindIndex* index, const Registers& registers, StackBounds bounds,
+                     uint64_t* frames_out, uint32_t max_frames);
+
+// The same with the index that is published now; notes an unknown pc. Async-signal-safe.
+WalkResult WalkStack(UnwindPublication& publication, const Registers& registers, StackBounds bounds,
+                     uint64_t* frames_out, uint32_t max_frames);
+
+}  // namespace sonde

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// The unwind tables as the stack walker reads them: immutable once published, position-dependent,
+// plain memory. collectors/unwind_tables.h builds and publishes them; collectors/safe/unwind.cc and
+// nothing else reads them on a hot path. Every function here is async-signal-safe.
+//
+//   UnwindIndex ──► lows[count]      start of each executable range, sorted
+//               └─► modules[count] ─► buckets[]  first row of each 256 bytes of text, one u32 each
+//                                  ├► rows[]     4 bytes: where in the 256 bytes, and the rule
+//                                  └► rules[]    the few rules too wide for a row, once each
+//
+// One look-up is one bucket, then a scan of about five adjacent rows: two cache lines when cold.
+// Memory: about 6 bytes per 20 bytes of .eh_frame; bounded by the builder's budget.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <atomic>
+
+namespace sonde {
+
+// Registers in the order of the kernel's signal frame (and of gregs in ucontext_t).
+enum Greg : uint8_t {
+  kR8,
+  kR9,
+  kR10,
+  kR11,
+  kR12,
+  kR13,
+  kR14,
+  kR15,
+  kRdi,
+  kRsi,
+  kRbp,
+  kRbx,
+  kRdx,
+  kRax,
+  kRcx,
+  kRsp,
+  kRip,
+  kGregCount,
+};
+
+// How the canonical frame address (the caller's rsp) is found. The return address is at CFA - 8.
+enum class CfaKind : uint8_t {
+  kRsp,       // rsp + offset
+  kRbp,       // rbp + offset
+  kNone,      // nothing is known about these pcs
+  kRoot,      // no caller: the outermost frame
+  kRegister,  // reg + offset: only where all registers are known
+  kDeref,     // *(reg + offset) + addend
+  kPlt,       // rsp + 8, and 8 more when (rip & 15) >= offset
+  kSignal,    // rsp points at a ucontext_t: the interrupted code's registers are in it
+  kWide,      // only in a row: the rule is in the module's rules[]
+};
+
+// Where the caller's rbp is.
+enum class RbpKind : uint8_t {
+  kSame,       // still in rbp
+  kUndefined,  // lost
+  kAtCfa,      // at CFA + rbp_offset
+  kAtRbp,      // at rbp + rbp_offset (frames realigned by GCC)
+};
+
+struct UnwindRule {
+  CfaKind cfa = CfaKind::kNone;
+  Greg reg = kRsp;  // for kRegister and kDeref
+  RbpKind rbp = RbpKind::kSame;
+  int32_t offset = 0;
+  int32_t addend = 0;
+  int32_t rbp_offset = 0;
+
+  bool operator==(const UnwindRule&) const = default;
+};
+
+// A row: [31:24] text offset within the bucket, [23:20] CfaKind, [19:16] where rbp is: 0 still in
+// rbp, n at CFA - 8(n + 1); [15:0] CFA offset in units of 8, or the number of a wide rule.
+using UnwindRow = uint32_t;
+
+inline constexpr uint32_t kBucketShift = 8;
+inline constexpr uint32_t kRowCfaShift = 20;
+inline constexpr uint32_t kRowRbpShift = 16;
+inline constexpr uint32_t kRowValueMask = 0xffff;
+
+constexpr CfaKind RowCfa(UnwindRow row) { return CfaKind{static_cast<uint8_t>(row >> 20 & 15)}; }
+constexpr uint32_t RowRbp(UnwindRow row) { return row >> kRowRbpShift & 15; }
+constexpr uint32_t RowValue(UnwindRow row) { return row & kRowValueMask; }
+
+struct UnwindModule {
+  uintptr_t low = 0;  // executable range [low, high)
+  uintptr_t high = 0;
+  const uint32_t* buckets = nullptr;  // one per 256 bytes of text, and one more for the end
+  const UnwindRow* rows = nullptr;    // null: executable, without tables. rows[0] is kNone
+  const UnwindRule* rules = nullptr;
+
+  // The row in force at text offset `offset` (< high - low). Async-signal-safe.
+  UnwindRow Find(uint32_t offset) const {
+    const uint32_t bucket = offset >> kBucketShift;
+    uint32_t next = buckets[bucket];
+    const uint32_t end = buckets[bucket + 1];
+    const UnwindRow last = offset << 24 | 0xffffff;
+    while (next < end && rows[next] <= last) ++next;
+    return rows[next - 1];
+  }
+};
+
+struct UnwindIndex {
+  uint32_t count = 0;
+  const uintptr_t* lows = nullptr;
+  const UnwindModule* modules = nullptr;
+
+  // The executable range that holds `pc`, or null. Async-signal-safe.
+  const UnwindModule* Find(uintptr_t pc) const {
+    uint32_t first = 0;
+    for (uint32_t size = count; size > 0;) {
+      const uint32_t half = size / 2;
+      const bool right = lows[first + half] <= pc;
+      first += right ? half + 1 : 0;
+      size = right ? size - half - 1 : half;
+    }
+    if (first == 0 || pc >= modules[first - 1].high) return nullptr;
+    return &modules[first - 1];
+  }
+};
+
+// The one pointer through which walkers find the tables, and the count of walkers that are reading.
+//
+// An index that was replaced may be freed once both reader counts have been seen at zero since: a
+// walker that still holds the old index raised one of them before the swap and lowers it only when
+// it is done. New walkers use the count that the writer did not just look at, so a busy process
+// drains too. A walker that never finishes (a thread stopped by a debugger, cancelled, or killed
+// inside) keeps its count raised: then nothing is freed, and the builder's budget, in which retired
+// memory counts, bounds what is kept. Constant-initialised: no index, walks end at their first pc.
+class UnwindPublication {
+ public:
+  constexpr UnwindPublication() = default;
+  UnwindPublication(const UnwindPublication&) = delete;
+  UnwindPublication& operator=(const UnwindPublication&) = delete;
+
+  // Async-signal-safe. Holds an index for the time of one walk.
+  class Reader {
+   public:
+    // seq_cst on both sides (with Publish and Idle): either the writer sees the count raised, or
+    // this reader sees the new index.
+    explicit Reader(UnwindPublication& from)
+        : readers_(from.readers_[from.phase_.load(std::memory_order_relaxed) & 1].count) {
+      readers_.fetch_add(1, std::memory_order_seq_cst);
+      index_ = from.index_.load(std::memory_order_seq_cst);
+    }
+    ~Reader() { readers_.fetch_sub(1, std::memory_order_release); }  // pairs with Idle
+    Reader(const Reader&) = delete;
+    Reader& operator=(const Reader&) = delete;
+    const UnwindIndex* index() const { return index_; }
+
+   private:
+    std::atomic<uint32_t>& readers_;
+    const UnwindIndex* index_ = nullptr;
+  };
+
+  // Async-signal-safe. A walk met code that no table and no known mapping covers.
+  void NoteUnknownPc() { unknown_pc_.store(true, std::memory_order_relaxed); }
+
+  // The rest is called by the builder's thread only. Cold path only.
+  bool TakeUnknownPc() { return unknown_pc_.exchange(false, std::memory_order_relaxed); }
+  void Publish(const UnwindIndex* index) { index_.store(index, std::memory_order_seq_cst); }
+  // True if no reader is using count `which` (0 or 1) now.
+  bool Idle(unsigned which) const {
+    return readers_[which].count.load(std::memory_order_seq_cst) == 0;
+  }
+  // Sends new readers to count `which`.
+  void Steer(unsigned which) { phase_.store(which, std::memory_order_relaxed); }
+  // In a forked child: the other threads' walks do not exist here.
+  void AfterForkInChild() {
+    for (auto& readers : readers_) readers.count.store(0, std::memory_order_relaxed);
+  }
+
+ private:
+  struct alignas(64) Count {
+    std::atomic<uint32_t> count{0};
+  };
+  std::atomic<const UnwindIndex*> index_{nullptr};
+  std::atomic<uint32_t> phase_{0};
+  std::atomic<bool> unknown_pc_{false};
+  Count readers_[2];
+};
+
+}  // namespace sonde

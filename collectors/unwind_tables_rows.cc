@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/unwind_tables_rows.h"
+
+#include <string.h>
+
+#include <algorithm>
+
+namespace sonde {
+namespace {
+
+constexpr int32_t kUnit = 8;
+constexpr int32_t kMaxNarrowOffset = static_cast<int32_t>(kRowValueMask) * kUnit;
+constexpr uint32_t kMaxNarrowRbp = 15;
+// The most that was seen in one object is 70. The bound keeps hostile input from searching long.
+constexpr size_t kMaxWideRules = 1024;
+// Alignment between two functions. It is given the rule of a function's first instruction: that is
+// the rule of the neighbours too, and saves two rows a function.
+constexpr uint64_t kMaxPadding = 15;
+
+constexpr uint32_t Value(CfaKind kind, uint32_t rbp, uint32_t value) {
+  return static_cast<uint32_t>(kind) << kRowCfaShift | rbp << kRowRbpShift | value;
+}
+
+constexpr uint32_t kNoRule = Value(CfaKind::kNone, 0, 0);
+constexpr uint32_t kAtEntry = Value(CfaKind::kRsp, 0, 1);
+
+}  // namespace
+
+bool UnwindRowBuilder::Build(const EhFrameSection& section, uint64_t low, uint64_t high,
+                             UnwindBlock* out) {
+  functions_.Clear();
+  rows_.Clear();
+  buckets_.Clear();
+  rules_.Clear();
+  counts_ = UnwindRowCounts();
+  low_ = covered_ = low;
+  failed_ = false;
+  AddRow(low, kNoRule);
+  EhFrameReader reader(section);
+  if (!CollectFunctions(reader, low, high)) return false;
+  const EhFrameFde* const end = functions_.end();
+  for (EhFrameFde* fde = functions_.begin(); fde != end && !failed_; ++fde) {
+    if (fde + 1 != end) fde->end = std::min(fde->end, fde[1].begin);
+    if (fde->begin == fde->end) continue;
+    AddGap(covered_, fde->begin);
+    reader.Run(*fde, [this](const UnwindRange& range) { AddRange(range); });
+  }
+  AddGap(covered_, high);
+  return !failed_ && Pack(high, out);
+}
+
+bool UnwindRowBuilder::CollectFunctions(EhFrameReader& reader, uint64_t low, uint64_t high) {
+  EhFrameFde fde;
+  while (reader.Next(&fde)) {
+    if (fde.begin < low || fde.end > high) {
+      ++counts_.skipped_functions;
+    } else if (!functions_.Append(fde)) {
+      return false;
+    }
+  }
+  counts_.skipped_functions += static_cast<uint32_t>(reader.skipped());
+  counts_.functions = static_cast<uint32_t>(functions_.count());
+  std::sort(functions_.begin(), functions_.end(), [](const EhFrameFde& a, const EhFrameFde& b) {
+    return a.begin != b.begin ? a.begin < b.begin : a.program_begin < b.program_begin;
+  });
+  return true;
+}
+
+void UnwindRowBuilder::AddGap(uint64_t begin, uint64_t end) {
+  if (begin >= end) return;
+  const bool padding = end - begin <= kMaxPadding && last_value_ == kAtEntry;
+  if (!padding) AddRow(begin, kNoRule);
+  covered_ = end;
+}
+
+void UnwindRowBuilder::AddRange(const UnwindRange& range) {
+  if (range.rule.cfa == CfaKind::kNone) ++counts_.without_rule;
+  AddRow(range.begin, Encode(range.rule));
+  covered_ = range.end;
+}
+
+void UnwindRowBuilder::AddRow(uint64_t address, uint32_t value) {
+  if (rows_.count() != 0 && value == last_value_) return;
+  const uint64_t offset = address - low_;
+  while (buckets_.count() <= offset >> kBucketShift) {
+    if (!buckets_.Append(static_cast<uint32_t>(rows_.count()))) failed_ = true;
+    if (failed_) return;
+  }
+  // Bucket 0 starts after the row that is in force before its first one.
+  if (rows_.count() == 0) buckets_.begin()[0] = 1;
+  if (!rows_.Append(static_cast<uint32_t>(offset) << 24 | value)) failed_ = true;
+  last_value_ = value;
+}
+
+uint32_t UnwindRowBuilder::Encode(const UnwindRule& rule) {
+  if (rule.cfa == CfaKind::kNone || rule.cfa == CfaKind::kRoot || rule.cfa == CfaKind::kSignal) {
+    return Value(rule.cfa, 0, 0);
+  }
+  const bool simple = rule.cfa == CfaKind::kRsp || rule.cfa == CfaKind::kRbp;
+  const bool cfa_fits =
+      rule.offset >= 0 && rule.offset <= kMaxNarrowOffset && rule.offset % kUnit == 0;
+  const bool same = rule.rbp == RbpKind::kSame;
+  const auto slot = static_cast<uint32_t>(-(rule.rbp_offset / kUnit) - 1);
+  const bool slot_fits = rule.rbp == RbpKind::kAtCfa && rule.rbp_offset % kUnit == 0 && slot >= 1 &&
+                         slot <= kMaxNarrowRbp;
+  if (!simple || !cfa_fits || !(same || slot_fits)) return EncodeWide(rule);
+  return Value(rule.cfa, same ? 0 : slot, static_cast<uint32_t>(rule.offset / kUnit));
+}
+
+uint32_t UnwindRowBuilder::EncodeWide(const UnwindRule& rule) {
+  const UnwindRule* found = std::find(rules_.begin(), rules_.end(), rule);
+  const auto number = static_cast<uint32_t>(found - rules_.begin());
+  if (found == rules_.end()) {
+    if (number == kMaxWideRules || !rules_.Append(rule)) {
+      ++counts_.without_rule;
+      return kNoRule;
+    }
+  }
+  return Value(CfaKind::kWide, 0, number);
+}
+
+// buckets | rules | rows in one block of exactly the size.
+bool UnwindRowBuilder::Pack(uint64_t high, UnwindBlock* out) {
+  const size_t bucket_count = ((high - low_ - 1) >> kBucketShift) + 2;
+  while (buckets_.count() < bucket_count) {
+    if (!buckets_.Append(static_cast<uint32_t>(rows_.count()))) return false;
+  }
+  const size_t bucket_bytes = (bucket_count * sizeof(uint32_t) + kUnit - 1) / kUnit * kUnit;
+  const size_t rule_bytes = rules_.count() * sizeof(UnwindRule);
+  const size_t row_bytes = rows_.count() * sizeof(UnwindRow);
+  if (!out->memory.Grow(bucket_bytes + rule_bytes + row_bytes)) return false;
+  auto* const block = out->memory.As<uint8_t>();
+  memcpy(block, buckets_.begin(), bucket_count * sizeof(uint32_t));
+  if (rule_bytes != 0) memcpy(block + bucket_bytes, rules_.begin(), rule_bytes);
+  memcpy(block + bucket_bytes + rule_bytes, rows_.begin(), row_bytes);
+  out->module.low = low_;
+  out->module.high = high;
+  out->module.buckets = reinterpret_cast<const uint32_t*>(block);
+  out->module.rules = reinterpret_cast<const UnwindRule*>(block + bucket_bytes);
+  out->module.rows = reinterpret_cast<const UnwindRow*>(block + bucket_bytes + rule_bytes);
+  counts_.rows = static_cast<uint32_t>(rows_.count());
+  counts_.wide_rules = static_cast<uint32_t>(rules_.count());
+  out->counts = counts_;
+  return true;
+}
+
+}  // namespace sonde
