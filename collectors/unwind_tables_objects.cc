@@ -81,6 +81,7 @@ void AddSegment(const dl_phdr_info& info, const ElfW(Phdr) & header, LoadedObjec
 LoadedObject Describe(const dl_phdr_info& info) {
   LoadedObject object;
   Hash hash;
+  object.name = info.dlpi_name;
   object.base = info.dlpi_addr;
   for (int i = 0; i < info.dlpi_phnum; ++i) {
     AddSegment(info, info.dlpi_phdr[i], &object, &hash);
