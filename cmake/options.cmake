@@ -32,11 +32,12 @@ function(sonde_warnings target)
     -Wno-sign-conversion -Wimplicit-fallthrough)
 endfunction()
 
-# For everything that ends up in libsonde.so: thread-local storage is initial-exec.
+# For everything that ends up in libsonde.so: thread-local storage is initial-exec; every object carries the CET mark,
+# else the linker drops it from the whole.
 function(sonde_agent_code target)
   sonde_warnings(${target})
   target_compile_options(${target} PRIVATE -ftls-model=initial-exec -fno-plt
-    -ffunction-sections -fdata-sections)
+    -fcf-protection -ffunction-sections -fdata-sections)
 endfunction()
 
 # For code that runs in a signal handler or inside malloc.
