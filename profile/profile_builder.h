@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Addresses and counts in, gzipped profile.proto out. Used by the agent for every profile it
+// serves, and by the CLI. Not thread-safe. Memory: what was added (8 bytes a frame), and while
+// finishing about four times the unpacked profile; the caller bounds it by the number of samples.
+// When memory runs out, AddSample and Finish throw std::bad_alloc and leave the builder as it was.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "profile/mappings.h"
+#include "profile/pprof.h"
+#include "profile/symbolizer.h"
+
+namespace sonde {
+
+struct ProfileOptions {
+  struct Type {
+    std::string type;  // "cpu"
+    std::string unit;  // "nanoseconds"
+  };
+  std::vector<Type> sample_types;
+  std::string default_sample_type;  // empty: pprof takes the last
+  Type period_type;
+  int64_t period = 0;
+  int64_t time_nanos = 0;  // since 1970, of the beginning
+  int64_t duration_nanos = 0;
+  std::vector<std::string> comments;
+};
+
+struct SampleLabel {
+  std::string_view key;
+  std::string_view text;  // empty: `number` counts
+  int64_t number = 0;
+  std::string_view unit;  // of `number`; may be empty
+};
+
+// What happened in one stack. The views are only read during AddSample.
+struct SampleInput {
+  // Leaf first. frames[0] is where the program was; each further one is a return address, which
+  // lies behind its call, so address - 1 is looked up and shown, as Go does.
+  std::span<const uint64_t> frames;
+  // frames[0] is a return address too: a hook's caller in a heap profile.
+  bool leaf_is_return_address = false;
+  // Named frames without address: nearer to the leaf than frames ("[signal blocked]"), leaf first …
+  std::span<const std::string_view> leaf_names;
+  // … and nearer to the root ("[stack truncated]"), leaf first.
+  std::span<const std::string_view> root_names;
+  std::span<const int64_t> values;  // one a sample type; added to those of an equal sample
+  std::span<const SampleLabel> labels;
+  size_t address_space = 0;  // of AddMappings: which process's addresses these are
+};
+
+class ProfileBuilder {
+ public:
+  explicit ProfileBuilder(ProfileOptions options);
+  ProfileBuilder(const ProfileBuilder&) = delete;
+  ProfileBuilder& operator=(const ProfileBuilder&) = delete;
+
+  // Of the main process: address space 0. Its first mapping is the main program.
+  void SetMappings(std::vector<Mapping> mappings);
+  // Of another process of the tree; returns its address space. Equal mappings are written once.
+  size_t AddMappings(std::vector<Mapping> mappings);
+
+  // Samples with equal stack and labels become one. False, and nothing is added, when the number of
+  // values is not that of the sample types or the address space is unknown.
+  [[nodiscard]] bool AddSample(const SampleInput& sample);
+  void AddComment(std::string comment) { options_.comments.push_back(std::move(comment)); }
+
+  size_t sample_count() const { return samples_.size(); }
+
+  // `symbolizer` may be nullptr: addresses only. Its lack of memory costs names, not the profile; a
+  // comment then says how many. May be called again. Same input, same bytes.
+  std::string Finish(Symbolizer* symbolizer) const;
+  // The same before encoding.
+  pprof::Profile Build(Symbolizer* symbolizer) const;
+
+ private:
+  struct Stored {
+    size_t address_space = 0;
+    uint32_t leaf_names = 0;      // so many of `names` come before the addresses, the others after
+    std::vector<uint32_t> names;  // indexes into names_
+    std::vector<uint64_t> addresses;   // already moved back into their call
+    std::vector<pprof::Label> labels;  // strings are indexes into names_
+    std::vector<int64_t> values;
+  };
+  class Output;
+
+  uint32_t InternName(std::string_view name);
+  Stored Store(const SampleInput& sample);
+  static uint64_t Hash(const Stored& sample);
+  static bool SameStack(const Stored& a, const Stored& b);
+
+  ProfileOptions options_;
+  std::vector<std::vector<Mapping>> spaces_;
+  std::vector<std::string> names_;
+  pprof::StringTable name_ids_;
+  std::vector<Stored> samples_;
+  std::unordered_multimap<uint64_t, size_t> by_hash_;  // index into samples_
+};
+
+}  // namespace sonde

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profile/symbolizer.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "profile/demangle.h"
+
+namespace sonde {
+namespace {
+
+constexpr size_t kMaxProblems = 64;
+constexpr size_t kEntryBytes = 12;    // of a symbol index
+constexpr size_t kNameOverhead = 64;  // of one remembered name
+
+// What tells one object from another; addresses do not, they are reused after dlclose.
+std::string KeyOf(const Mapping& m) {
+  std::string key = m.path;
+  key.append("|").append(m.device).append("|").append(std::to_string(m.inode));
+  key.append("|").append(m.build_id).append(m.deleted ? "|deleted" : "|");
+  if (!m.IsFile()) key.append(std::to_string(m.start));
+  return key;
+}
+
+}  // namespace
+
+struct Symbolizer::Object {
+  std::string key;
+  std::unique_ptr<ElfFile> elf;    // nullptr: could not be used
+  std::unique_ptr<ElfFile> debug;  // separate debug file, if any
+  std::optional<SymbolIndex> index;
+  std::unordered_map<uint64_t, std::string> names;  // by link-time start
+};
+
+Symbolizer::Symbolizer(SymbolizerOptions options) : options_(std::move(options)) {}
+Symbolizer::~Symbolizer() = default;
+
+void Symbolizer::Forget() {
+  objects_.clear();
+  name_bytes_ = 0;
+}
+
+size_t Symbolizer::memory_bytes() const {
+  size_t sum = name_bytes_;
+  for (const auto& object : objects_) {
+    if (object->index) sum += object->index->memory_bytes();
+  }
+  return sum;
+}
+
+void Symbolizer::Note(const std::string& problem) {
+  const bool known = std::find(problems_.begin(), problems_.end(), problem) != problems_.end();
+  if (!known && problems_.size() < kMaxProblems) problems_.push_back(problem);
+}
+
+Result<std::unique_ptr<ByteSource>> Symbolizer::OpenBytes(const Mapping& mapping) const {
+  if (options_.open) {
+    auto source = options_.open(mapping);
+    if (source) return source;
+  }
+  if (!mapping.IsFile()) {
+    if (mapping.path != "[vdso]" || !options_.memory) return Error{mapping.path + ": has no file"};
+    return OpenMemory(options_.memory, mapping.start, mapping.limit - mapping.start);
+  }
+  if (mapping.deleted) return Error{mapping.path + ": was deleted or replaced after it was loaded"};
+  return OpenFile(options_.root + mapping.path);
+}
+
+void Symbolizer::Open(const Mapping& mapping, Object* object) {
+  auto source = OpenBytes(mapping);
+  if (!source) return Note(source.error());
+  auto elf = ElfFile::Open(std::move(*source));
+  if (!elf) return Note(mapping.path + ": " + elf.error());
+  const std::string& found = (*elf)->build_id();
+  if (!mapping.build_id.empty() && !found.empty() && found != mapping.build_id) {
+    return Note(mapping.path + ": build id on disk " + found + ", loaded " + mapping.build_id +
+                ": not used");
+  }
+  object->elf = std::move(*elf);
+  OpenDebugFile(object);
+  const ElfFile& names = object->debug ? *object->debug : *object->elf;
+  object->index.emplace(names, options_.max_index_bytes / 2 / kEntryBytes);
+}
+
+// Only for an object without .symtab; a debug file counts only with the same build id.
+void Symbolizer::OpenDebugFile(Object* object) {
+  const std::string& id = object->elf->build_id();
+  const ElfSection* table = object->elf->BestSymbolTable();
+  if (options_.debug_root.empty() || id.size() < 4) return;
+  if (table != nullptr && table->kind == ElfSection::Kind::kSymtab) return;
+  auto source = OpenFile(options_.root + options_.debug_root + "/" + id.substr(0, 2) + "/" +
+                         id.substr(2) + ".debug");
+  if (!source) return;
+  auto elf = ElfFile::Open(std::move(*source));
+  if (!elf || (*elf)->build_id() != id) return;
+  const ElfSection* better = (*elf)->BestSymbolTable();
+  if (better != nullptr && better->kind == ElfSection::Kind::kSymtab)
+    object->debug = std::move(*elf);
+}
+
+Symbolizer::Object& Symbolizer::Find(const Mapping& mapping) {
+  std::string key = KeyOf(mapping);
+  const auto found =
+      std::find_if(objects_.begin(), objects_.end(), [&](const auto& o) { return o->key == key; });
+  if (found != objects_.end()) {
+    objects_.splice(objects_.begin(), objects_, found);
+    return *objects_.front();
+  }
+  auto object = std::make_unique<Object>();
+  object->key = std::move(key);
+  Open(mapping, object.get());
+  objects_.push_front(std::move(object));
+  return *objects_.front();
+}
+
+// Drops the least recently used objects, never the one in use.
+void Symbolizer::Shrink() {
+  const auto too_much = [&] {
+    return objects_.size() > options_.max_objects || name_bytes_ > options_.max_name_bytes ||
+           memory_bytes() - name_bytes_ > options_.max_index_bytes;
+  };
+  while (objects_.size() > 1 && too_much()) {
+    for (const auto& [start, name] : objects_.back()->names) {
+      name_bytes_ -= name.size() + kNameOverhead;
+    }
+    objects_.pop_back();
+  }
+  if (name_bytes_ <= options_.max_name_bytes || objects_.empty()) return;
+  objects_.front()->names.clear();
+  name_bytes_ = 0;
+}
+
+const std::string& Symbolizer::Remember(Object* object, uint64_t start, std::string name) {
+  const size_t bytes = name.size() + kNameOverhead;
+  const auto [entry, fresh] = object->names.try_emplace(start, std::move(name));
+  if (fresh) name_bytes_ += bytes;
+  return entry->second;
+}
+
+std::string Symbolizer::PltName(Object* object, const PltEntry& entry) {
+  const PltTarget target = ResolvePltEntry(*object->elf, entry);
+  std::string name = target.name;
+  if (target.resolver != 0) {
+    const auto function = object->index->Find(target.resolver);
+    if (function) name = object->index->Name(*function);
+  }
+  // An entry that nothing can be found out about, such as the first one of .plt, is just "plt".
+  return name.empty() ? "plt" : Demangle(name).append("@plt");
+}
+
+// Fills in name, start (still link-time) and size.
+void Symbolizer::NameOf(Object* object, uint64_t address, Symbol* symbol) {
+  const auto plt = FindPltEntry(*object->elf, address);
+  std::optional<SymbolIndex::Function> function;
+  if (!plt) function = object->index->Find(address);
+  if (!plt && !function) return;
+  symbol->start = plt ? plt->address : function->address;
+  symbol->size = plt ? plt->size : function->size;
+  const auto known = object->names.find(symbol->start);
+  if (known != object->names.end()) {
+    symbol->name = known->second;
+    return;
+  }
+  std::string name = plt ? PltName(object, *plt) : Demangle(object->index->Name(*function));
+  symbol->name = Remember(object, symbol->start, std::move(name));
+}
+
+Symbol Symbolizer::Lookup(const Mapping& mapping, uint64_t address) {
+  Symbol symbol;
+  symbol.module = mapping.path;
+  if (!mapping.Contains(address) || mapping.path == "//anon") return symbol;
+  Object& object = Find(mapping);
+  if (object.elf != nullptr) {
+    const auto link = object.elf->OffsetToAddress(address - mapping.start + mapping.offset);
+    if (link) {
+      symbol.module_address = *link;
+      NameOf(&object, *link, &symbol);
+      if (!symbol.name.empty()) symbol.start += address - *link;
+    }
+  }
+  if (symbol.name.empty()) symbol.start = symbol.size = 0;
+  Shrink();
+  return symbol;
+}
+
+}  // namespace sonde
