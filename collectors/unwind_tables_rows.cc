@@ -33,7 +33,8 @@ bool UnwindRowBuilder::Build(const EhFrameSection& section, uint64_t low, uint64
   buckets_.Clear();
   rules_.Clear();
   counts_ = UnwindRowCounts();
-  low_ = covered_ = low;
+  origin_ = low >> kBucketShift << kBucketShift;
+  covered_ = low;
   failed_ = false;
   AddRow(low, kNoRule);
   EhFrameReader reader(section);
@@ -46,7 +47,7 @@ bool UnwindRowBuilder::Build(const EhFrameSection& section, uint64_t low, uint64
     reader.Run(*fde, [this](const UnwindRange& range) { AddRange(range); });
   }
   AddGap(covered_, high);
-  return !failed_ && Pack(high, out);
+  return !failed_ && Pack(low, high, out);
 }
 
 bool UnwindRowBuilder::CollectFunctions(EhFrameReader& reader, uint64_t low, uint64_t high) {
@@ -81,7 +82,7 @@ void UnwindRowBuilder::AddRange(const UnwindRange& range) {
 
 void UnwindRowBuilder::AddRow(uint64_t address, uint32_t value) {
   if (rows_.count() != 0 && value == last_value_) return;
-  const uint64_t offset = address - low_;
+  const uint64_t offset = address + 1 - origin_;  // + 1: UnwindModule::Find
   while (buckets_.count() <= offset >> kBucketShift) {
     if (!buckets_.Append(static_cast<uint32_t>(rows_.count()))) failed_ = true;
     if (failed_) return;
@@ -120,8 +121,8 @@ uint32_t UnwindRowBuilder::EncodeWide(const UnwindRule& rule) {
 }
 
 // buckets | rules | rows in one block of exactly the size.
-bool UnwindRowBuilder::Pack(uint64_t high, UnwindBlock* out) {
-  const size_t bucket_count = ((high - low_ - 1) >> kBucketShift) + 2;
+bool UnwindRowBuilder::Pack(uint64_t low, uint64_t high, UnwindBlock* out) {
+  const size_t bucket_count = ((high - origin_) >> kBucketShift) + 2;
   while (buckets_.count() < bucket_count) {
     if (!buckets_.Append(static_cast<uint32_t>(rows_.count()))) return false;
   }
@@ -133,9 +134,10 @@ bool UnwindRowBuilder::Pack(uint64_t high, UnwindBlock* out) {
   memcpy(block, buckets_.begin(), bucket_count * sizeof(uint32_t));
   if (rule_bytes != 0) memcpy(block + bucket_bytes, rules_.begin(), rule_bytes);
   memcpy(block + bucket_bytes + rule_bytes, rows_.begin(), row_bytes);
-  out->module.low = low_;
+  out->module.low = low;
   out->module.high = high;
-  out->module.buckets = reinterpret_cast<const uint32_t*>(block);
+  out->module.bucket_zero =
+      reinterpret_cast<uintptr_t>(block) - (origin_ >> kBucketShift) * sizeof(uint32_t);
   out->module.rules = reinterpret_cast<const UnwindRule*>(block + bucket_bytes);
   out->module.rows = reinterpret_cast<const UnwindRow*>(block + bucket_bytes + rule_bytes);
   counts_.rows = static_cast<uint32_t>(rows_.count());

@@ -38,13 +38,13 @@ class UnwindRowBuilder {
   void AddRow(uint64_t address, uint32_t value);
   uint32_t Encode(const UnwindRule& rule);
   uint32_t EncodeWide(const UnwindRule& rule);
-  bool Pack(uint64_t high, UnwindBlock* out);
+  bool Pack(uint64_t low, uint64_t high, UnwindBlock* out);
 
   TableArray<EhFrameFde> functions_;
   TableArray<UnwindRow> rows_;
   TableArray<uint32_t> buckets_;
   TableArray<UnwindRule> rules_;
-  uint64_t low_ = 0;
+  uint64_t origin_ = 0;      // where the first bucket starts
   uint64_t covered_ = 0;     // rows say what there is to say up to here
   uint32_t last_value_ = 0;  // of the last row, without its place
   bool failed_ = false;

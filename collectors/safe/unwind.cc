@@ -23,8 +23,7 @@ struct Walk {
   uint64_t* frames;
   uint32_t depth;
   uint32_t max_frames;
-  uint64_t
-      lookup;  // an address inside the instruction that is executing: pc, or return address - 1
+  uint64_t after;  // the return address; where the pc is exact, pc + 1
   uint64_t sp;
   uint64_t rbp;
   uint64_t readable_low;  // [readable_low, readable_high) was seen to be readable in this walk
@@ -39,6 +38,14 @@ struct Walk {
 
 // For addresses on pages that were found readable. Async-signal-safe.
 inline uint64_t Load(uint64_t address) { return *reinterpret_cast<const uint64_t*>(address); }
+
+// The end of what can be read from `page` on, within the next two pages. If the stack may reach
+// into the second, one probe across their border vouches for both. Async-signal-safe.
+__attribute__((noinline)) uint64_t ProbeUpward(uint64_t page, uint64_t limit) {
+  const uint64_t next = page + kPageSize;
+  if (limit > next && WordReadable(next - kWord / 2)) return next + kPageSize;
+  return PageReadable(page) ? next : page;
+}
 
 // Makes the page of `address` part of the readable window. Async-signal-safe.
 bool MakeReadable(Walk& walk, uint64_t address) {
@@ -88,7 +95,7 @@ uint64_t LimitOf(StackBounds bounds, uint64_t sp) {
 // Async-signal-safe.
 void GoTo(Walk& walk, uint64_t return_address, uint64_t sp) {
   walk.frames[walk.depth++] = return_address;
-  walk.lookup = return_address - 1;
+  walk.after = return_address;
   walk.sp = sp;
   walk.gregs = 0;
 }
@@ -169,7 +176,7 @@ bool StepSignal(Walk& walk) {
     return false;
   }
   walk.frames[walk.depth++] = pc + 1;
-  walk.lookup = pc;
+  walk.after = pc + 1;
   walk.sp = sp;
   walk.rbp = rbp;
   walk.limit = LimitOf(walk.bounds, sp);
@@ -186,7 +193,7 @@ bool ComputeCfa(Walk& walk, const UnwindRule& rule, uint64_t* cfa) {
     if (!ReadGreg(walk, rule.reg, &base)) return false;
   }
   if (rule.cfa == CfaKind::kPlt) {
-    *cfa = walk.sp + kWord + ((walk.lookup & 15) >= offset ? kWord : 0);
+    *cfa = walk.sp + kWord + (((walk.after - 1) & 15) >= offset ? kWord : 0);
     return true;
   }
   *cfa = base + offset;
@@ -242,51 +249,65 @@ UnwindRule RuleOf(const UnwindModule& module, UnwindRow row) {
 
 // One frame of any kind. False: the walk has ended. Async-signal-safe.
 __attribute__((noinline)) bool Step(Walk& walk) {
-  walk.module = walk.index->Find(walk.lookup);
+  walk.module = walk.index->Find(walk.after - 1);
   if (walk.module == nullptr) walk.unknown_pc = true;
   if (walk.module == nullptr || walk.module->rows == nullptr) return StepWithoutRule(walk);
-  const auto offset = static_cast<uint32_t>(walk.lookup - walk.module->low);
-  return StepByRule(walk, RuleOf(*walk.module, walk.module->Find(offset)));
+  return StepByRule(walk, RuleOf(*walk.module, walk.module->Find(walk.after)));
 }
 
-// Ordinary frames, until one is not, or frames is full. Everything that the loop needs is in local
-// variables: a round trip through `walk` would lengthen the chain of dependent loads that a walk
-// is. Async-signal-safe.
+// Ordinary frames, until one is not, or frames is full. What the loop needs is in local variables,
+// and what kind a row is decides a branch, not a value: a walk is one chain of dependent loads, and
+// whatever comes between two of them is paid in full. Async-signal-safe.
 inline void FastSteps(Walk& walk) {
-  if (walk.module == nullptr) walk.module = walk.index->Find(walk.lookup);
   if (walk.module == nullptr || walk.module->rows == nullptr) return;
+  const uint64_t low = walk.readable_low;
+  uint64_t high = walk.readable_high;
+  uint64_t top = high < walk.limit ? high : walk.limit;
+  uint64_t after = walk.after, sp = walk.sp, rbp = walk.rbp;
+  if (sp < low || sp >= high || sp % kWord != 0) return;
   UnwindModule module = *walk.module;
   uint64_t size = module.high - module.low;
-  const uint64_t low = walk.readable_low, high = walk.readable_high;
-  const uint64_t top = high < walk.limit ? high : walk.limit;
-  uint64_t lookup = walk.lookup, sp = walk.sp, rbp = walk.rbp;
   uint64_t* out = walk.frames + walk.depth;
   uint64_t* const out_end = walk.frames + walk.max_frames;
   while (out != out_end) {
-    if (lookup - module.low >= size) {
-      const UnwindModule* found = walk.index->Find(lookup);
+    if (__builtin_expect(after - 1 - module.low >= size, 0)) {
+      const UnwindModule* found = walk.index->Find(after - 1);
       if (found == nullptr || found->rows == nullptr) break;
       module = *found;
       size = module.high - module.low;
     }
-    const UnwindRow row = module.Find(static_cast<uint32_t>(lookup - module.low));
-    if (RowCfa(row) > CfaKind::kRbp) break;
-    const uint64_t base = RowCfa(row) == CfaKind::kRsp ? sp : rbp;
+    const UnwindRow row = module.Find(after);
+    uint64_t base = sp;
+    if (RowCfa(row) != CfaKind::kRsp) {
+      if (RowCfa(row) != CfaKind::kRbp || rbp % kWord != 0) break;
+      base = rbp;
+      asm("" : "+r"(base));  // keeps the branch a branch
+    }
     const uint64_t cfa = base + RowValue(row) * kWord;
-    const uint64_t slot = cfa - (RowRbp(row) + 1) * kWord;
-    if (cfa <= sp || cfa > top || slot < low || cfa % kWord != 0) break;
+    if (__builtin_expect(cfa > top, 0)) {
+      if (cfa > walk.limit || cfa > high + kPageSize) break;
+      high = ProbeUpward(high, walk.limit);
+      top = high < walk.limit ? high : walk.limit;
+      if (cfa > top) break;
+    }
+    if (cfa <= sp) break;
     const uint64_t return_address = Load(cfa - kWord);
     if (return_address == 0) break;
-    if (RowRbp(row) != 0) rbp = Load(slot);
+    if (RowRbp(row) != 0) {
+      const uint64_t slot = cfa - (RowRbp(row) + 1) * kWord;
+      if (slot < low) break;
+      rbp = Load(slot);
+    }
     *out++ = return_address;
-    lookup = return_address - 1;
+    after = return_address;
     sp = cfa;
   }
   const auto depth = static_cast<uint32_t>(out - walk.frames);
+  walk.readable_high = high;
   if (depth == walk.depth) return;
   walk.gregs = 0;
   walk.depth = depth;
-  walk.lookup = lookup;
+  walk.after = after;
   walk.sp = sp;
   walk.rbp = rbp;
 }
@@ -300,11 +321,11 @@ WalkResult WalkStack(const UnwindIndex* index, const Registers& registers, Stack
   if (index == nullptr) return {1, StackEnd::kNoUnwindData, true};
   Walk walk;
   walk.index = index;
-  walk.module = nullptr;
+  walk.module = index->Find(registers.gpr[kRip]);
   walk.frames = frames_out;
   walk.depth = 1;
   walk.max_frames = max_frames;
-  walk.lookup = registers.gpr[kRip];
+  walk.after = registers.gpr[kRip] + 1;
   walk.sp = registers.gpr[kRsp];
   walk.rbp = registers.gpr[kRbp];
   walk.readable_low = reinterpret_cast<uint64_t>(&walk) & ~(kPageSize - 1);

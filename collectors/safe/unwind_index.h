@@ -73,8 +73,9 @@ struct UnwindRule {
   bool operator==(const UnwindRule&) const = default;
 };
 
-// A row: [31:24] text offset within the bucket, [23:20] CfaKind, [19:16] where rbp is: 0 still in
-// rbp, n at CFA - 8(n + 1); [15:0] CFA offset in units of 8, or the number of a wide rule.
+// A row: [31:24] first address + 1 within the bucket's 256, [23:20] CfaKind, [19:16] where rbp is:
+// 0 still in rbp, n at CFA - 8(n + 1); [15:0] CFA offset in units of 8, or the number of a wide
+// rule.
 using UnwindRow = uint32_t;
 
 inline constexpr uint32_t kBucketShift = 8;
@@ -89,18 +90,25 @@ constexpr uint32_t RowValue(UnwindRow row) { return row & kRowValueMask; }
 struct UnwindModule {
   uintptr_t low = 0;  // executable range [low, high)
   uintptr_t high = 0;
-  const uint32_t* buckets = nullptr;  // one per 256 bytes of text, and one more for the end
-  const UnwindRow* rows = nullptr;    // null: executable, without tables. rows[0] is kNone
+  // Where the bucket of address 0 would be: buckets[], less 4 bytes for each 256 below `low`.
+  uintptr_t bucket_zero = 0;
+  const UnwindRow* rows = nullptr;  // null: executable, without tables. rows[0] is kNone
   const UnwindRule* rules = nullptr;
 
-  // The row in force at text offset `offset` (< high - low). Async-signal-safe.
-  UnwindRow Find(uint32_t offset) const {
-    const uint32_t bucket = offset >> kBucketShift;
-    uint32_t next = buckets[bucket];
-    const uint32_t end = buckets[bucket + 1];
-    const UnwindRow last = offset << 24 | 0xffffff;
-    while (next < end && rows[next] <= last) ++next;
-    return rows[next - 1];
+  // The row in force at pc `after - 1`; low < after <= high. The tables are shifted by that 1 when
+  // they are built: a walk looks up return addresses, and each instruction here is on its critical
+  // path. For the same reason the scan reads rows at fixed distances. Async-signal-safe.
+  UnwindRow Find(uintptr_t after) const {
+    const auto* bucket =
+        reinterpret_cast<const uint32_t*>(bucket_zero + (after >> kBucketShift) * sizeof(uint32_t));
+    const UnwindRow last = static_cast<uint32_t>(after) << 24 | 0xffffff;
+    const UnwindRow* next = rows + bucket[0];
+    for (int64_t left = int64_t{bucket[1]} - int64_t{bucket[0]};; left -= 4, next += 4) {
+      if (left <= 0 || next[0] > last) return next[-1];
+      if (left == 1 || next[1] > last) return next[0];
+      if (left == 2 || next[2] > last) return next[1];
+      if (left == 3 || next[3] > last) return next[2];
+    }
   }
 };
 
