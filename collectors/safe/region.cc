@@ -5,14 +5,14 @@ namespace sonde {
 namespace {
 
 static_assert(sizeof(StackBody) == 16 && sizeof(FrameChunk) == 128 && sizeof(SharedPair) == 16);
-static_assert(sizeof(ThreadSlot) == 64 && sizeof(ProcessSlot) == 64 && sizeof(DropCounter) == 16);
+static_assert(sizeof(ThreadBody) == 64 && sizeof(ProcessSlot) == 64 && sizeof(DropCounter) == 16);
 static_assert(sizeof(RegionHeader) <= kSectionAlignment);
 
 // In the order of Section.
 constexpr uint32_t kEntryBytes[kSectionCount] = {
-    sizeof(uint64_t),    sizeof(StackBody),  sizeof(uint32_t),   sizeof(FrameChunk),
-    sizeof(uint64_t),    sizeof(SharedPair), sizeof(ThreadSlot), sizeof(ProcessSlot),
-    sizeof(DropCounter), sizeof(uint64_t),
+    sizeof(uint64_t),    sizeof(StackBody),   sizeof(uint32_t), sizeof(FrameChunk),
+    sizeof(uint64_t),    sizeof(SharedPair),  sizeof(uint64_t), sizeof(ThreadBody),
+    sizeof(ProcessSlot), sizeof(DropCounter), sizeof(uint64_t),
 };
 
 struct Lengths {
@@ -22,7 +22,7 @@ struct Lengths {
 // Malloc-safe: may not allocate or block.
 Lengths LengthsOf(const RegionCounts& counts) {
   return {{counts.stacks, counts.stacks, counts.chunks, counts.chunks, counts.cells, counts.cells,
-           counts.threads, counts.processes, kKindLimit * kDropReasonLimit,
+           counts.threads, counts.threads, counts.processes, kKindLimit * kDropReasonLimit,
            uint64_t{counts.mappings_bytes} / sizeof(uint64_t) * 2}};
 }
 
@@ -63,7 +63,8 @@ void SetPointers(char* base, const RegionHeader& header, Region* region) {
   region->chunks = reinterpret_cast<FrameChunk*>(at(Section::kChunks));
   region->cell_keys = reinterpret_cast<Shared<uint64_t>*>(at(Section::kCellKeys));
   region->cells = reinterpret_cast<SharedPair*>(at(Section::kCellValues));
-  region->threads = reinterpret_cast<ThreadSlot*>(at(Section::kThreads));
+  region->thread_tags = reinterpret_cast<Shared<uint64_t>*>(at(Section::kThreadTags));
+  region->threads = reinterpret_cast<ThreadBody*>(at(Section::kThreadBodies));
   region->processes = reinterpret_cast<ProcessSlot*>(at(Section::kProcesses));
   region->drops = reinterpret_cast<DropCounter*>(at(Section::kDrops));
   region->mappings = reinterpret_cast<Shared<uint64_t>*>(at(Section::kMappings));
@@ -78,7 +79,7 @@ RegionCounts CountsOf(const RegionHeader& header) {
   counts.stacks = count(Section::kStackTags);
   counts.chunks = count(Section::kChunks);
   counts.cells = count(Section::kCellKeys);
-  counts.threads = count(Section::kThreads);
+  counts.threads = count(Section::kThreadTags);
   counts.processes = count(Section::kProcesses);
   counts.mappings_bytes = count(Section::kMappings) / 2 * uint32_t{sizeof(uint64_t)};
   return counts;
@@ -132,12 +133,12 @@ bool CheckPlaces(const RegionHeader& header, ErrorText* error) {
 bool CheckCounts(const RegionHeader& header, ErrorText* error) {
   auto n = [&](Section section) { return header.sections[uint32_t(section)].count; };
   const uint64_t stacks = n(Section::kStackTags), cells = n(Section::kCellKeys);
-  const uint64_t chunks = n(Section::kChunks), threads = n(Section::kThreads);
+  const uint64_t chunks = n(Section::kChunks), threads = n(Section::kThreadTags);
   const uint64_t processes = n(Section::kProcesses), words = n(Section::kMappings);
   const bool tables = PowerOfTwo(stacks) && stacks >= kBucketWays && stacks <= kMaxStacks &&
                       PowerOfTwo(cells) && cells >= kBucketWays && cells <= kMaxCells;
   const bool twins = n(Section::kStackBodies) == stacks && n(Section::kCellValues) == cells &&
-                     n(Section::kChunkOwners) == chunks;
+                     n(Section::kChunkOwners) == chunks && n(Section::kThreadBodies) == threads;
   const bool rest = chunks >= 1 && chunks <= kMaxChunks && PowerOfTwo(threads) &&
                     threads <= kMaxThreads && PowerOfTwo(processes) && processes <= kMaxProcesses &&
                     n(Section::kDrops) == kKindLimit * kDropReasonLimit && words % 2 == 0 &&

@@ -36,7 +36,8 @@ struct Region {
   FrameChunk* chunks = nullptr;
   Shared<uint64_t>* cell_keys = nullptr;
   SharedPair* cells = nullptr;
-  ThreadSlot* threads = nullptr;
+  Shared<uint64_t>* thread_tags = nullptr;
+  ThreadBody* threads = nullptr;
   ProcessSlot* processes = nullptr;
   DropCounter* drops = nullptr;
   Shared<uint64_t>* mappings = nullptr;  // two copies, one behind the other

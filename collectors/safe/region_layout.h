@@ -80,13 +80,14 @@ struct FrameChunk {
   Shared<uint64_t> frames[kFramesPerChunk];
 };
 
-struct ThreadSlot {
-  Shared<uint64_t> tag;      // state:2 | generation:20 | process:10 | tid:32
+// What is known of the thread whose tag (state:2 | generation:20 | process:10 | tid:32) lies in
+// kThreadTags.
+struct ThreadBody {
   Shared<uint64_t> name[2];  // 16 bytes as the kernel has them
   Shared<uint64_t> first_seen_ns;
   Shared<uint64_t> last_seen_ns;
   Shared<uint64_t> cpu_ns;
-  Shared<uint64_t> reserved[2];
+  Shared<uint64_t> reserved[3];
 };
 
 struct ProcessSlot {
@@ -109,12 +110,13 @@ enum class Section : uint32_t {
   kChunks,
   kCellKeys,
   kCellValues,
-  kThreads,
+  kThreadTags,
+  kThreadBodies,
   kProcesses,
   kDrops,
   kMappings,
 };
-inline constexpr uint32_t kSectionCount = 10;
+inline constexpr uint32_t kSectionCount = 11;
 
 struct SectionEntry {
   uint32_t id;
@@ -142,6 +144,8 @@ struct RegionHeader {
 
   Shared<uint64_t> cold_owner;    // who evicts: process slot + 1; 0: nobody
   Shared<uint64_t> fold_count;    // of all owners
+  Shared<uint32_t> thread_high;   // slots from here on were never used
+  Shared<uint32_t> process_high;  // the same
   Shared<uint32_t> chunk_cursor;  // where to look for a free chunk; a hint
   Shared<uint32_t> mappings_length[2];
   Shared<uint32_t> mappings_active;  // sequence; its lowest bit says which copy is whole

@@ -4,8 +4,6 @@
 namespace sonde {
 namespace {
 
-constexpr uint32_t kMaxProbes = 64;
-
 // state:2 | generation:20 | process:10 | tid:32
 struct ThreadTag {
   SlotState state;
@@ -43,17 +41,21 @@ struct ProcessTag {
   }
 };
 
-// Async-signal-safe. Where the search begins; the table wraps.
-uint32_t ProbeStart(uint64_t a, uint64_t b, uint32_t count) {
-  const uint64_t mixed = (a << 32 ^ b) * 0x9e3779b97f4a7c15;
-  return static_cast<uint32_t>(mixed >> 40) & (count - 1);
+// Async-signal-safe. Makes slot `at` visible to searches, before anybody takes it.
+void RaiseHigh(Shared<uint32_t>& high, uint32_t at) {
+  for (uint32_t seen = high.Load(); seen <= at; seen = high.Load()) {
+    if (high.Cas(seen, at + 1)) return;
+  }
 }
 
-// Async-signal-safe.
-uint32_t Probes(uint32_t count) { return count < kMaxProbes ? count : kMaxProbes; }
+// Async-signal-safe. A mark that somebody else wrote may be beyond the table.
+uint32_t Searched(const Shared<uint32_t>& high, uint32_t count) {
+  const uint32_t seen = high.Load();
+  return seen < count ? seen : count;
+}
 
 // Async-signal-safe. What an earlier owner left is wiped while the slot cannot be found.
-void WipeThread(ThreadSlot& slot) {
+void WipeThread(ThreadBody& slot) {
   slot.name[0].Store(0);
   slot.name[1].Store(0);
   slot.first_seen_ns.Store(0);
@@ -62,28 +64,15 @@ void WipeThread(ThreadSlot& slot) {
 }
 
 // Async-signal-safe.
-bool StillHas(const ThreadSlot& slot, ThreadId id) {
-  const ThreadTag tag = ThreadTag::Of(slot.tag.Load());
+bool StillHas(const Region& region, ThreadId id) {
+  const ThreadTag tag = ThreadTag::Of(region.thread_tags[id.slot].Load());
   return id.valid && tag.state != SlotState::kFree && tag.generation == id.generation;
 }
 
 // Async-signal-safe.
-ProcessId TryProcessSlot(const Region& region, uint32_t at, int32_t pid, uint64_t start_ticks) {
-  ProcessSlot& slot = region.processes[at];
-  const uint64_t word = slot.tag.Load();
-  const ProcessTag tag = ProcessTag::Of(word);
-  if (tag.state != SlotState::kFree) return {};
-  const ProcessTag live{SlotState::kLive, tag.generation, static_cast<uint32_t>(pid)};
-  if (!slot.tag.Cas(word, live.word())) return {};
-  slot.start_ticks.Store(start_ticks);
-  return {at, tag.generation, true};
-}
-
-// Async-signal-safe.
-ProcessId FindProcess(const Region& region, uint32_t start, int32_t pid, uint64_t start_ticks) {
-  const uint32_t count = region.counts.processes;
-  for (uint32_t i = 0; i < Probes(count); ++i) {
-    const uint32_t at = (start + i) & (count - 1);
+ProcessId FindProcess(const Region& region, int32_t pid, uint64_t start_ticks) {
+  const uint32_t end = Searched(region.header->process_high, region.counts.processes);
+  for (uint32_t at = 0; at < end; ++at) {
     const ProcessTag tag = ProcessTag::Of(region.processes[at].tag.Load());
     if (tag.state == SlotState::kLive && tag.pid == static_cast<uint32_t>(pid) &&
         region.processes[at].start_ticks.Load() == start_ticks) {
@@ -94,11 +83,10 @@ ProcessId FindProcess(const Region& region, uint32_t start, int32_t pid, uint64_
 }
 
 // Async-signal-safe.
-ThreadId FindThread(const Region& region, uint32_t start, uint32_t process, uint32_t tid) {
-  const uint32_t count = region.counts.threads;
-  for (uint32_t i = 0; i < Probes(count); ++i) {
-    const uint32_t at = (start + i) & (count - 1);
-    const ThreadTag tag = ThreadTag::Of(region.threads[at].tag.Load());
+ThreadId FindThread(const Region& region, uint32_t process, uint32_t tid) {
+  const uint32_t end = Searched(region.header->thread_high, region.counts.threads);
+  for (uint32_t at = 0; at < end; ++at) {
+    const ThreadTag tag = ThreadTag::Of(region.thread_tags[at].Load());
     if (tag.state == SlotState::kLive && tag.tid == tid && tag.process == process) {
       return {at, tag.generation, true};
     }
@@ -106,68 +94,88 @@ ThreadId FindThread(const Region& region, uint32_t start, uint32_t process, uint
   return {};
 }
 
+// Async-signal-safe. Invalid: slot `at` is not free.
+ThreadId TryThreadSlot(const Region& region, uint32_t at, uint32_t process, uint32_t tid) {
+  const uint64_t word = region.thread_tags[at].Load();
+  const ThreadTag tag = ThreadTag::Of(word);
+  if (tag.state != SlotState::kFree) return {};
+  RaiseHigh(region.header->thread_high, at);
+  const ThreadTag live{SlotState::kLive, tag.generation, process, tid};
+  if (!region.thread_tags[at].Cas(word, live.word())) return {};
+  return {at, tag.generation, true};
+}
+
+// Async-signal-safe. Invalid: slot `at` is not free.
+ProcessId TryProcessSlot(const Region& region, uint32_t at, int32_t pid, uint64_t start_ticks) {
+  ProcessSlot& slot = region.processes[at];
+  const uint64_t word = slot.tag.Load();
+  const ProcessTag tag = ProcessTag::Of(word);
+  if (tag.state != SlotState::kFree) return {};
+  RaiseHigh(region.header->process_high, at);
+  const ProcessTag live{SlotState::kLive, tag.generation, static_cast<uint32_t>(pid)};
+  if (!slot.tag.Cas(word, live.word())) return {};
+  slot.start_ticks.Store(start_ticks);
+  return {at, tag.generation, true};
+}
+
 }  // namespace
 
 ProcessId ClaimProcess(const Region& region, int32_t pid, uint64_t start_ticks, ProcessId parent,
                        uint64_t now_ns) {
-  const uint32_t count = region.counts.processes;
-  const uint32_t start = ProbeStart(static_cast<uint32_t>(pid), start_ticks, count);
-  ProcessId id = FindProcess(region, start, pid, start_ticks);
-  for (uint32_t i = 0; i < Probes(count) && !id.valid; ++i) {
-    id = TryProcessSlot(region, (start + i) & (count - 1), pid, start_ticks);
-    if (!id.valid) continue;
-    region.processes[id.slot].parent.Store(parent.valid ? parent.slot + 1 : 0);
-    region.processes[id.slot].first_seen_ns.Store(now_ns);
+  ProcessId id = FindProcess(region, pid, start_ticks);
+  if (id.valid) return id;
+  for (uint32_t at = 0; at < region.counts.processes && !id.valid; ++at) {
+    id = TryProcessSlot(region, at, pid, start_ticks);
   }
+  if (!id.valid) return id;
+  region.processes[id.slot].parent.Store(parent.valid ? parent.slot + 1 : 0);
+  region.processes[id.slot].first_seen_ns.Store(now_ns);
   return id;
 }
 
 ThreadId ClaimThread(const Region& region, ProcessId process, int32_t tid, uint64_t now_ns) {
-  const uint32_t count = region.counts.threads;
-  const auto wanted = static_cast<uint32_t>(tid);
-  const uint32_t start = ProbeStart(wanted, process.slot, count);
-  const ThreadId found = FindThread(region, start, process.slot, wanted);
-  if (found.valid) return found;
-  for (uint32_t i = 0; i < Probes(count); ++i) {
-    const uint32_t at = (start + i) & (count - 1);
-    ThreadSlot& slot = region.threads[at];
-    const uint64_t word = slot.tag.Load();
-    const ThreadTag tag = ThreadTag::Of(word);
-    const ThreadTag live{SlotState::kLive, tag.generation, process.slot, wanted};
-    if (tag.state != SlotState::kFree || !slot.tag.Cas(word, live.word())) continue;
-    slot.first_seen_ns.Store(now_ns);
-    slot.last_seen_ns.Store(now_ns);
-    return {at, tag.generation, true};
+  ThreadId id = FindThread(region, process.slot, static_cast<uint32_t>(tid));
+  if (id.valid) return id;
+  for (uint32_t at = 0; at < region.counts.threads && !id.valid; ++at) {
+    id = TryThreadSlot(region, at, process.slot, static_cast<uint32_t>(tid));
   }
-  return {};
+  if (!id.valid) return id;
+  region.threads[id.slot].first_seen_ns.Store(now_ns);
+  region.threads[id.slot].last_seen_ns.Store(now_ns);
+  return id;
 }
 
 void SetThreadName(const Region& region, ThreadId id, const char* name) {
-  ThreadSlot& slot = region.threads[id.slot];
-  if (!StillHas(slot, id)) return;
+  if (!StillHas(region, id)) return;
   uint64_t words[2] = {};
   for (uint32_t i = 0; i < 16 && name[i] != '\0'; ++i) {
     words[i / 8] |= static_cast<uint64_t>(static_cast<unsigned char>(name[i])) << (i % 8 * 8);
   }
-  slot.name[0].Store(words[0]);
-  slot.name[1].Store(words[1]);
+  region.threads[id.slot].name[0].Store(words[0]);
+  region.threads[id.slot].name[1].Store(words[1]);
 }
 
 void TouchThread(const Region& region, ThreadId id, uint64_t now_ns, uint64_t cpu_ns) {
-  ThreadSlot& slot = region.threads[id.slot];
-  if (!StillHas(slot, id)) return;
-  slot.last_seen_ns.Store(now_ns);
-  slot.cpu_ns.Store(cpu_ns);
+  if (!StillHas(region, id)) return;
+  region.threads[id.slot].last_seen_ns.Store(now_ns);
+  region.threads[id.slot].cpu_ns.Store(cpu_ns);
+}
+
+ThreadState ReadThreadState(const Region& region, uint32_t slot) {
+  if (slot >= region.counts.threads) return {};
+  const ThreadTag tag = ThreadTag::Of(region.thread_tags[slot].Load());
+  return {tag.state, tag.generation, tag.process, static_cast<int32_t>(tag.tid)};
 }
 
 ThreadInfo ReadThread(const Region& region, uint32_t slot_index) {
-  const ThreadSlot& slot = region.threads[slot_index];
-  const ThreadTag tag = ThreadTag::Of(slot.tag.Load());
+  if (slot_index >= region.counts.threads) return {};
+  const ThreadBody& slot = region.threads[slot_index];
+  const ThreadState state = ReadThreadState(region, slot_index);
   ThreadInfo info;
-  info.state = tag.state;
-  info.generation = tag.generation;
-  info.tid = static_cast<int32_t>(tag.tid);
-  info.process_slot = tag.process;
+  info.state = state.state;
+  info.generation = state.generation;
+  info.tid = state.tid;
+  info.process_slot = state.process_slot;
   for (uint32_t i = 0; i < 16; ++i) {
     info.name[i] = static_cast<char>(slot.name[i / 8].Load() >> (i % 8 * 8));
   }
@@ -189,13 +197,13 @@ ProcessInfo ReadProcess(const Region& region, uint32_t slot_index) {
 }
 
 void MarkThreadGone(const Region& region, ThreadId id) {
-  ThreadSlot& slot = region.threads[id.slot];
-  const uint64_t word = slot.tag.Load();
+  Shared<uint64_t>& tag_word = region.thread_tags[id.slot];
+  const uint64_t word = tag_word.Load();
   ThreadTag tag = ThreadTag::Of(word);
   if (!id.valid || tag.state != SlotState::kLive || tag.generation != id.generation) return;
   tag.state = SlotState::kGone;
   // Only the cold side changes a live tag, so this cannot fail.
-  static_cast<void>(slot.tag.Cas(word, tag.word()));
+  static_cast<void>(tag_word.Cas(word, tag.word()));
 }
 
 void MarkProcessGone(const Region& region, ProcessId id) {
@@ -203,8 +211,9 @@ void MarkProcessGone(const Region& region, ProcessId id) {
   const uint64_t word = slot.tag.Load();
   ProcessTag tag = ProcessTag::Of(word);
   if (!id.valid || tag.state != SlotState::kLive || tag.generation != id.generation) return;
-  for (uint32_t i = 0; i < region.counts.threads; ++i) {
-    const ThreadTag thread = ThreadTag::Of(region.threads[i].tag.Load());
+  const uint32_t end = Searched(region.header->thread_high, region.counts.threads);
+  for (uint32_t i = 0; i < end; ++i) {
+    const ThreadTag thread = ThreadTag::Of(region.thread_tags[i].Load());
     if (thread.state == SlotState::kLive && thread.process == id.slot) {
       MarkThreadGone(region, {i, thread.generation, true});
     }
@@ -213,13 +222,20 @@ void MarkProcessGone(const Region& region, ProcessId id) {
   static_cast<void>(slot.tag.Cas(word, tag.word()));
 }
 
+uint32_t UsedThreadSlots(const Region& region) {
+  return Searched(region.header->thread_high, region.counts.threads);
+}
+
+uint32_t UsedProcessSlots(const Region& region) {
+  return Searched(region.header->process_high, region.counts.processes);
+}
+
 void FreeThread(const Region& region, uint32_t slot_index) {
-  ThreadSlot& slot = region.threads[slot_index];
-  ThreadTag tag = ThreadTag::Of(slot.tag.Load());
+  ThreadTag tag = ThreadTag::Of(region.thread_tags[slot_index].Load());
   if (tag.state != SlotState::kGone) return;
-  WipeThread(slot);
+  WipeThread(region.threads[slot_index]);
   tag = {SlotState::kFree, tag.generation + 1, 0, 0};
-  slot.tag.Store(tag.word());
+  region.thread_tags[slot_index].Store(tag.word());
 }
 
 void FreeProcess(const Region& region, uint32_t slot_index) {

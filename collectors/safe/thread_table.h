@@ -39,6 +39,14 @@ struct ThreadInfo {
   uint64_t cpu_ns = 0;
 };
 
+// What the tag alone says: reads one word.
+struct ThreadState {
+  SlotState state = SlotState::kFree;
+  uint32_t generation = 0;
+  uint32_t process_slot = 0;
+  int32_t tid = 0;
+};
+
 struct ProcessInfo {
   SlotState state = SlotState::kFree;
   uint32_t generation = 0;
@@ -63,9 +71,14 @@ void SetThreadName(const Region& region, ThreadId id, const char* name);
 // Async-signal-safe. Last sign of life and CPU time used so far.
 void TouchThread(const Region& region, ThreadId id, uint64_t now_ns, uint64_t cpu_ns);
 
-// Async-signal-safe. Copies of slots; any index below the count.
+// Async-signal-safe. Copies of slots. A thread slot beyond the table reads as free.
+ThreadState ReadThreadState(const Region& region, uint32_t slot);
 ThreadInfo ReadThread(const Region& region, uint32_t slot);
 ProcessInfo ReadProcess(const Region& region, uint32_t slot);
+
+// Async-signal-safe. Slots from here on were never used: the end of every walk over the table.
+uint32_t UsedThreadSlots(const Region& region);
+uint32_t UsedProcessSlots(const Region& region);
 
 // Cold path only. For a thread that has gone for certain: its half-written things are taken back.
 void MarkThreadGone(const Region& region, ThreadId id);

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/fold_stacks.h"
+
+#include <algorithm>
+
+namespace sonde {
+namespace {
+
+constexpr uint32_t kNotFound = UINT32_MAX;
+
+}  // namespace
+
+size_t InternedStacks::BytesFor(size_t depth) {
+  constexpr size_t kHashNode = 40;
+  return depth * sizeof(uint64_t) + sizeof(Entry) + kHashNode;
+}
+
+uint32_t InternedStacks::Find(std::span<const uint64_t> frames, uint16_t flags,
+                              uint64_t hash) const {
+  const auto [begin, end] = by_hash_.equal_range(hash);
+  for (auto i = begin; i != end; ++i) {
+    const Entry& entry = entries_[i->second];
+    if (entry.flags == flags && std::ranges::equal(this->frames(i->second), frames)) {
+      return i->second;
+    }
+  }
+  return kNotFound;
+}
+
+uint32_t InternedStacks::Intern(std::span<const uint64_t> frames, uint16_t flags, uint64_t hash) {
+  uint32_t id = Find(frames, flags, hash);
+  if (id == kNotFound) {
+    if (unused_.empty()) {
+      unused_.push_back(static_cast<uint32_t>(entries_.size()));
+      entries_.emplace_back();
+    }
+    id = unused_.back();
+    unused_.pop_back();
+    auto copy = std::make_unique<uint64_t[]>(frames.size());
+    std::ranges::copy(frames, copy.get());
+    entries_[id] = {std::move(copy), hash, 0, static_cast<uint16_t>(frames.size()), flags};
+    by_hash_.emplace(hash, id);
+    memory_bytes_ += BytesFor(frames.size());
+  }
+  ++entries_[id].references;
+  return id;
+}
+
+void InternedStacks::Release(uint32_t id) {
+  Entry& entry = entries_[id];
+  if (--entry.references != 0) return;
+  const auto [begin, end] = by_hash_.equal_range(entry.hash);
+  by_hash_.erase(std::find_if(begin, end, [id](const auto& node) { return node.second == id; }));
+  memory_bytes_ -= BytesFor(entry.depth);
+  entry = {};
+  unused_.push_back(id);
+}
+
+std::span<const uint64_t> InternedStacks::frames(uint32_t id) const {
+  return {entries_[id].frames.get(), entries_[id].depth};
+}
+
+}  // namespace sonde
