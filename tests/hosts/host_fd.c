@@ -96,7 +96,9 @@ static int LimitOf(void* number) {
   Burn(40);
   const int fd = open("/dev/null", O_RDONLY);
   Say("open with %d descriptors allowed: %d errno %d", *(int*)number, fd, fd < 0 ? errno : 0);
-  Check(fork() >= 0, "fork");
+  const pid_t pid = fork();
+  if (pid == 0) _exit(0);
+  Check(pid > 0 && waitpid(pid, NULL, 0) == pid, "fork");
   return 0;
 }
 
