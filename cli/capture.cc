@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/capture.h"
+
+#include <filesystem>
+
+#include "cli/progress.h"
+
+namespace sonde::cli {
+namespace {
+
+std::vector<std::string> NotCoveredOf(const nlohmann::json& status) {
+  std::vector<std::string> sentences;
+  for (const auto& sentence : status.value("not_covered", nlohmann::json::array()))
+    if (sentence.is_string()) sentences.push_back(sentence);
+  return sentences;
+}
+
+}  // namespace
+
+std::string ProcessOf(const nlohmann::json& status) {
+  if (!status.is_object()) return "";
+  const std::string program = std::filesystem::path(status.value("executable", "")).filename();
+  return "pid " + std::to_string(status.value("pid", 0)) + (program.empty() ? "" : " " + program);
+}
+
+Captured CaptureCpu(Connection* connection, const CaptureOptions& options) {
+  Captured captured;
+  captured.agent = "plain Go pprof endpoint";
+  captured.only_pid = connection->only_pid();
+  if (connection->is_agent()) {
+    const nlohmann::json& status = connection->status();
+    captured.process = ProcessOf(status);
+    captured.agent = "agent " + status.value("version", "?");
+    captured.unseen = NotCoveredOf(status);
+    captured.cpu_is_off = status.value("/cpu/effective_rate_hz"_json_pointer, 1) == 0;
+  } else if (options.hz) {
+    throw UsageError(connection->description() +
+                     " is a plain Go pprof endpoint: its rate is fixed, "
+                     "so --hz cannot be given");
+  }
+  std::string path = "/debug/pprof/profile?seconds=" + std::to_string(options.seconds);
+  if (options.hz) path += "&hz=" + std::to_string(*options.hz);
+  const std::chrono::seconds length(options.seconds);
+  Progress progress("CPU of " + connection->description(), length);
+  captured.profile = connection->Capture(path, length, [&progress] { progress.Tick(); });
+  return captured;
+}
+
+}  // namespace sonde::cli

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Takes a CPU profile from a connected target, with progress, and says what it is worth. Used by
+// cpu and by the front door; one thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/connection.h"
+
+namespace sonde::cli {
+
+struct CaptureOptions {
+  int seconds = 10;
+  std::optional<int> hz;  // the agent's own rate if not given
+};
+
+struct Captured {
+  std::string profile;  // the bytes of the pprof file
+  std::string process;  // "pid 7 redis-server"
+  std::string agent;    // "agent 0.1.0" or what answered instead
+  std::vector<std::string> unseen;
+  int only_pid = 0;
+  bool cpu_is_off = false;  // the agent says that it does not sample
+};
+
+Captured CaptureCpu(Connection* connection, const CaptureOptions& options);
+
+// "pid 7 redis-server" of an agent's status; empty for anything else.
+std::string ProcessOf(const nlohmann::json& status);
+
+}  // namespace sonde::cli

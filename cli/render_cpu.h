@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The answer of `sonde cpu`: the table first, then whose threads, the heaviest stack, what is
+// missing and what to type next. Pure functions of their arguments.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "cli/cpu_summary.h"
+#include "cli/render.h"
+
+namespace sonde::cli {
+
+struct CpuHeader {
+  std::string target;   // as typed
+  std::string process;  // "pid 7 redis-server", empty when unknown
+  std::string agent;    // "agent 0.1.0", "plain Go pprof", "saved profile"
+  std::vector<std::string> unseen;
+  std::string saved_as;
+  std::string next;
+};
+
+void RenderCpu(std::ostream& out, const Terminal& terminal, const CpuHeader& header,
+               const CpuSummary& summary, const CpuQuestion& question);
+nlohmann::json CpuToJson(const CpuHeader& header, const CpuSummary& summary,
+                         const CpuQuestion& question);
+
+// "a < b < c", cut to the width, the root's side first to go.
+std::string OneLineStack(const std::vector<std::string>& leaf_first, size_t width);
+
+}  // namespace sonde::cli

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/verbs/verbs.h"
+
+#include <array>
+
+namespace sonde::cli {
+namespace {
+
+constexpr std::array kVerbs = {
+    Verb{"run", "Start a command with the agent preloaded", DeclareRun},
+    Verb{"cpu", "Where CPU time goes: capture a profile, or read a saved one", DeclareCpu},
+    Verb{"status", "What the agent does, costs and cannot see", DeclareStatus},
+    Verb{"set", "Change settings of a running agent", DeclareSet},
+    Verb{"off", "Kill switch: the agent falls silent within a second", DeclareOff},
+    Verb{"on", "Undo off", DeclareOn},
+    Verb{"list", "Agents that can be reached on this machine", DeclareList},
+    Verb{"completion", "Print a completion script for a shell", DeclareCompletion},
+    Verb{"version", "Print the version", DeclareVersion},
+};
+
+}  // namespace
+
+std::span<const Verb> Verbs() { return kVerbs; }
+
+}  // namespace sonde::cli
