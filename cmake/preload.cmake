@@ -47,6 +47,9 @@ function(sonde_preload_library target)
     DEPENDS ${generator} ${hooks} VERBATIM)
   add_custom_target(${target}_exports DEPENDS ${map})
 
+  # tests/artifact checks every library that is listed here.
+  set_property(GLOBAL APPEND PROPERTY SONDE_PRELOAD_LIBRARIES ${target})
+  set_property(GLOBAL PROPERTY SONDE_HOOKS_OF_${target} ${hooks})
   add_library(${target} SHARED ${arg_SOURCES} $<TARGET_OBJECTS:sonde_runtime_entry>)
   sonde_agent_code(${target})
   add_dependencies(${target} sonde_libc_stub ${target}_exports)

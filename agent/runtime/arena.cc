@@ -64,6 +64,7 @@ static_assert(4 * kLargestClass + sizeof(Chunk) <= kSlabBytes);
 class BootReserve {
  public:
   void* Allocate(size_t size) {
+    if (size > sizeof(memory_)) return nullptr;
     const size_t need = sizeof(Head) + ((size + kMinAlignment - 1) & ~(kMinAlignment - 1));
     size_t used = used_.load(std::memory_order_relaxed);
     do {
@@ -343,10 +344,11 @@ void* AllocateOrRefuse(size_t size, size_t alignment) {
 void* ArenaAllocate(size_t size, size_t alignment) {
   if (alignment > kArenaMaxAlignment) return nullptr;
   if (alignment < kMinAlignment) alignment = kMinAlignment;
+  if (size == 0) size = 1;
   const size_t padded = size + alignment - kMinAlignment;
   if (padded < size) return nullptr;
   void* block = alignment == kMinAlignment ? g_boot.Allocate(padded) : nullptr;
-  if (block == nullptr) block = AllocateOrRefuse(padded > 0 ? padded : 1, alignment);
+  if (block == nullptr) block = AllocateOrRefuse(padded, alignment);
   return reinterpret_cast<void*>(RoundUp(reinterpret_cast<uintptr_t>(block), alignment));
 }
 

@@ -4,7 +4,9 @@
 // tests/artifact/run_probe.py, on old glibcs too.
 #include <http_parser.h>
 #include <prometheus/text_serializer.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -73,6 +75,9 @@ bool CountsItsMemory() {
   return ArenaGetStats().live_blocks > before && block->size() == 500'000;
 }
 
+// The loader's entry for the name is ours, and ours reaches libc's.
+bool Interposes() { return getppid() == -static_cast<pid_t>(syscall(SYS_getppid)); }
+
 bool UsesTheSystem() {
   struct stat status;
   std::random_device device;
@@ -81,27 +86,32 @@ bool UsesTheSystem() {
   return stat("/", &status) == 0 && S_ISDIR(status.st_mode) && device() != device();
 }
 
-}  // namespace
-
-extern "C" {
-
-__attribute__((visibility("default"))) pid_t getppid() noexcept {
-  auto* real = reinterpret_cast<pid_t (*)()>(sonde::runtime::NextSymbol("getppid"));
-  return real != nullptr ? -real() : 0;
-}
-
 // Bit n is set if check n failed.
-__attribute__((visibility("default"))) int sonde_probe_run() {
+int Run() {
   bool (*const checks[])() = {+[] { return CatchesAcrossFrames(20); },
-                              SurvivesTheCap,
                               Compresses,
                               ParsesHttp,
                               Serializes,
                               CountsItsMemory,
-                              UsesTheSystem};
+                              UsesTheSystem,
+                              Interposes,
+                              SurvivesTheCap};
   int failed = 0;
   for (size_t i = 0; i < std::size(checks); ++i) failed |= checks[i]() ? 0 : 1 << i;
   return failed;
 }
 
-}  // extern "C"
+// Before main, so that any program does as host.
+__attribute__((constructor)) void RunIfAsked() {
+  if (getenv("SONDE_PROBE") == nullptr) return;
+  const int failed = Run();
+  const std::string line = "probe " + std::to_string(failed) + "\n";
+  _exit(write(STDOUT_FILENO, line.data(), line.size()) > 0 ? failed : 255);
+}
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) pid_t getppid() noexcept {
+  auto* real = reinterpret_cast<pid_t (*)()>(sonde::runtime::NextSymbol("getppid"));
+  return real != nullptr ? -real() : 0;
+}
