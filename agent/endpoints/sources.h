@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the endpoints may ask of the running agent. Endpoints know only this page; agent/life implements
-// it over the collectors, tests implement it with known numbers. Agent thread only.
+// What the endpoints may ask of the running agent. Endpoints know only this page; agent/life
+// implements it over the collectors, tests implement it with known numbers. Agent thread only.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,8 @@ struct CpuSample {
   int64_t cpu_ns = 0;  // CPU time they stand for
 };
 
-// CPU samples of an interval that began when the capture was opened. Any number of captures overlap.
+// CPU samples of an interval that began when the capture was opened. Any number of captures
+// overlap.
 class CpuCapture {
  public:
   virtual ~CpuCapture() = default;
@@ -63,7 +64,7 @@ struct AgentStatus {
   int cpu_signal = 0;
   uint64_t cpu_samples = 0;
   double cpu_sampled_seconds = 0;
-  std::vector<NamedCount> dropped;      // by reason
+  std::vector<NamedCount> dropped;       // by reason
   std::vector<std::string> not_covered;  // sentences: what is not seen, and why
   double agent_cpu_seconds = 0;
   uint64_t agent_memory_bytes = 0;

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// The settings that are in force while the agent runs, and where each came from.
+//
+//   default  <  environment (read at load)  <  file SONDE_CONFIG (watched)  <  requests (POST, may
+//   run out)
+//
+// A later layer hides an earlier one; when a line leaves the file or a request runs out, what is
+// below shows again. Agent thread only. About 20 KiB and the text of the problems.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/config/environment.h"
+#include "agent/config/schema.h"
+#include "agent/config/small_file.h"
+
+namespace sonde {
+
+struct ConfigChange {
+  std::string name;  // full or short
+  std::string value;
+};
+
+class ConfigStore {
+ public:
+  static constexpr size_t kMaxFileBytes = 64 << 10;
+  static constexpr int64_t kFileCheckMs = 1000;
+
+  enum class Source : uint8_t { kDefault, kEnvironment, kFile, kRequest };
+
+  // Reads the file, if one is named: settings of When::Start are taken from it here and never
+  // again.
+  explicit ConfigStore(const Environment& environment);
+
+  // To be called about once a second: looks at the file, drops requests that ran out.
+  void Tick(int64_t now_ms);
+
+  const Settings& current() const { return current_; }
+  // Grows whenever current() changes.
+  uint64_t generation() const { return generation_; }
+  Source source(const Setting& setting) const;
+  // Milliseconds that a request's value still has; 0: no end, or not from a request.
+  int64_t remaining_ms(const Setting& setting, int64_t now_ms) const;
+
+  // All changes or none; empty when done, else one line for each that was refused. `for_ms` 0: no
+  // end.
+  [[nodiscard]] std::string Apply(std::span<const ConfigChange> changes, int64_t for_ms,
+                                  int64_t now_ms);
+
+  // What is wrong with the environment and the file, one line each.
+  std::string problems() const;
+
+ private:
+  static constexpr size_t kMaxSettings = 64;
+  struct Layer {
+    Settings values;
+    uint64_t given = 0;
+    bool Has(const Setting& setting) const;
+    void Take(const Setting& setting, const Settings& from);
+    void Drop(const Setting& setting);
+  };
+
+  void ReadFile(bool at_start);
+  void ParseFile(std::string_view text, bool at_start);
+  void ParseLine(std::string_view line, bool at_start, Layer* next);
+  void TakeFromFile(const Setting& setting, std::string_view value, bool at_start, Layer* next);
+  std::string CheckChange(const ConfigChange& change, Layer* next) const;
+  void Resolve();
+
+  const Environment environment_;
+  Layer file_;
+  Layer requests_;
+  int64_t request_end_ms_[kMaxSettings] = {};
+  Settings current_;
+  uint64_t generation_ = 1;
+  FileMark file_mark_;
+  bool file_may_have_changed_unseen_ = false;
+  int64_t next_check_ms_ = 0;
+  std::vector<std::string> file_problems_;
+};
+
+}  // namespace sonde

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/endpoints/endpoint_table.h"
+
+namespace sonde {
+namespace {
+
+using http::Need;
+
+constexpr Endpoint kTable[] = {
+    {"GET", "/", Need::kRead, ServeFrontPage, "", "this list"},
+    {"GET", "/debug/pprof", Need::kRead, RedirectToPprofIndex, "", "to the index of profiles"},
+    {"GET", "/debug/pprof/", Need::kRead, ServePprofIndex, "", "index of profiles"},
+    {"GET", "/debug/pprof/profile", Need::kRead, ServeCpuProfile, "seconds, hz",
+     "CPU profile, gzipped profile.proto; waits for `seconds` (30)"},
+    {"GET", "/debug/pprof/cmdline", Need::kRead, ServeCommandLine, "",
+     "command line of the process, NUL-separated"},
+    {"GET", "/debug/pprof/symbol", Need::kRead, ServeSymbols, "0xADDRESS+0xADDRESS",
+     "function names of addresses"},
+    {"POST", "/debug/pprof/symbol", Need::kRead, ServeSymbols, "body 0xADDRESS+0xADDRESS",
+     "function names of addresses"},
+    {"GET", "/debug/sonde/status", Need::kRead, ServeStatus, "format=text",
+     "what the agent does, loses and costs, as JSON"},
+    {"GET", "/debug/sonde/config", Need::kRead, ServeConfig, "",
+     "all settings: value, where it came from, what is accepted"},
+    {"POST", "/debug/sonde/config", Need::kChange, ChangeConfig, "name=value, for=10m",
+     "changes settings while the service runs"},
+    {"POST", "/debug/sonde/off", Need::kChange, SwitchOff, "for=10m",
+     "kill switch: everything silent within a second"},
+    {"POST", "/debug/sonde/on", Need::kChange, SwitchOn, "", "ends the kill switch"},
+    {"GET", "/metrics", Need::kHealth, ServeMetrics, "", "Prometheus metrics"},
+    {"GET", "/healthz", Need::kHealth, ServeHealth, "", "200 while the agent thread answers"},
+};
+
+constexpr MissingProfile kMissing[] = {
+    {"heap", "live heap by call site"},
+    {"allocs", "allocations by call site"},
+    {"goroutine", "stacks of all threads"},
+    {"threadcreate", "stacks that made threads"},
+    {"block", "waiting for locks, by who waited"},
+    {"mutex", "waiting for locks, by who held"},
+};
+
+}  // namespace
+
+std::span<const Endpoint> EndpointTable() { return kTable; }
+std::span<const MissingProfile> MissingProfiles() { return kMissing; }
+
+}  // namespace sonde

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// THE table of what is served. The dispatcher, the access rules, the index pages and the metric's
+// path labels all come from it. Constants; thread-safe.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "agent/endpoints/context.h"
+#include "agent/http/access.h"
+#include "agent/http/handler.h"
+
+namespace sonde {
+
+struct Endpoint {
+  std::string_view method;  // "GET" serves HEAD too
+  std::string_view path;
+  http::Need need;
+  http::Answer (*handle)(Context&, const http::Request&);
+  std::string_view parameters;
+  std::string_view help;
+};
+
+std::span<const Endpoint> EndpointTable();
+
+// Go's profiles that Sonde does not have yet: listed in the index, answered with 404.
+struct MissingProfile {
+  std::string_view name;
+  std::string_view meaning;
+};
+std::span<const MissingProfile> MissingProfiles();
+
+// The handlers. Each may throw std::bad_alloc, which the connection turns into a 503.
+http::Answer ServeFrontPage(Context&, const http::Request&);
+http::Answer ServePprofIndex(Context&, const http::Request&);
+http::Answer RedirectToPprofIndex(Context&, const http::Request&);
+http::Answer ServeCpuProfile(Context&, const http::Request&);
+http::Answer ServeCommandLine(Context&, const http::Request&);
+http::Answer ServeSymbols(Context&, const http::Request&);
+http::Answer ServeStatus(Context&, const http::Request&);
+http::Answer ServeConfig(Context&, const http::Request&);
+http::Answer ChangeConfig(Context&, const http::Request&);
+http::Answer SwitchOff(Context&, const http::Request&);
+http::Answer SwitchOn(Context&, const http::Request&);
+http::Answer ServeMetrics(Context&, const http::Request&);
+http::Answer ServeHealth(Context&, const http::Request&);
+
+// An error as `go tool pprof` shows it to its user.
+http::Response PprofError(int status, std::string text);
+
+}  // namespace sonde

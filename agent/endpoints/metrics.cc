@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/endpoints/metrics.h"
+
+#include <prometheus/text_serializer.h>
+#include <time.h>
+
+#include <optional>
+#include <sstream>
+#include <utility>
+
+#include "agent/endpoints/endpoint_table.h"
+#include "agent/endpoints/text_util.h"
+
+namespace sonde {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using Label = ClientMetric::Label;
+
+constexpr std::string_view kCapacitySuffix = "_max";
+
+double MonotonicSeconds() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+}
+
+class Families {
+ public:
+  // Begins a family; the following Value calls belong to it. One without values is left out.
+  void Begin(MetricType type, std::string name, std::string help) {
+    DropEmpty();
+    families_.emplace_back();
+    families_.back().name = std::move(name);
+    families_.back().help = std::move(help);
+    families_.back().type = type;
+  }
+  void Value(double value, std::vector<Label> labels = {}) {
+    ClientMetric metric;
+    for (Label& label : labels) label.value = ValidUtf8(label.value);
+    metric.label = std::move(labels);
+    metric.counter.value = metric.gauge.value = value;  // the type tells which is read
+    families_.back().metric.push_back(std::move(metric));
+  }
+  void Counter(std::string name, std::string help, double value) {
+    Begin(MetricType::Counter, std::move(name), std::move(help));
+    Value(value);
+  }
+  void Gauge(std::string name, std::string help, double value) {
+    Begin(MetricType::Gauge, std::move(name), std::move(help));
+    Value(value);
+  }
+  std::vector<MetricFamily> Take() {
+    DropEmpty();
+    return std::move(families_);
+  }
+
+ private:
+  void DropEmpty() {
+    if (!families_.empty() && families_.back().metric.empty()) families_.pop_back();
+  }
+  std::vector<MetricFamily> families_;
+};
+
+void AddProcessLimits(const ProcessReader& process, Families* out) {
+  if (const auto open = process.OpenFds()) {
+    out->Gauge("process_open_fds", "Open file descriptors.", static_cast<double>(*open));
+  }
+  if (const auto max = process.MaxFds()) {
+    out->Gauge("process_max_fds", "Limit of open file descriptors.", static_cast<double>(*max));
+  }
+  if (const auto max = process.MaxVirtualBytes()) {
+    out->Gauge("process_virtual_memory_max_bytes", "Limit of virtual memory.",
+               static_cast<double>(*max));
+  }
+}
+
+void AddProcess(const ProcessReader& process, Families* out) {
+  if (const auto numbers = process.Read()) {
+    out->Counter("process_cpu_seconds_total", "User and system CPU time of the process.",
+                 numbers->cpu_seconds);
+    out->Gauge("process_start_time_seconds", "Start of the process, in seconds since 1970.",
+               numbers->start_time_unix_seconds);
+    out->Gauge("process_virtual_memory_bytes", "Virtual memory.", numbers->virtual_bytes);
+    out->Gauge("process_resident_memory_bytes", "Resident memory.", numbers->resident_bytes);
+  }
+  AddProcessLimits(process, out);
+}
+
+void AddSampling(const AgentStatus& status, Families* out) {
+  out->Counter("sonde_cpu_samples_total", "CPU samples taken.",
+               static_cast<double>(status.cpu_samples));
+  out->Counter("sonde_cpu_sampled_seconds_total", "CPU time that the samples stand for.",
+               status.cpu_sampled_seconds);
+  out->Begin(MetricType::Counter, "sonde_dropped_samples_total", "Samples lost, by reason.");
+  for (const NamedCount& drop : status.dropped) {
+    out->Value(static_cast<double>(drop.count), {{"reason", drop.name}});
+  }
+  out->Gauge("sonde_cpu_sample_rate_hertz", "Configured samples per second of CPU time.",
+             status.cpu_rate_hz);
+  out->Gauge("sonde_cpu_effective_sample_rate_hertz",
+             "Samples per second of CPU time after the agent's own limits; 0 when off.",
+             status.cpu_effective_rate_hz);
+  out->Gauge("sonde_cpu_timers", "Threads that have a CPU timer now.",
+             static_cast<double>(status.cpu_timers));
+  out->Gauge("sonde_cpu_timers_limit", "Threads that may have a CPU timer at the same time.",
+             static_cast<double>(status.cpu_timers_limit));
+}
+
+void AddAgent(const Context& context, const AgentStatus& status, Families* out) {
+  const bool enabled = status.state.starts_with("on");
+  out->Begin(MetricType::Gauge, "sonde_build_info", "Version of the agent; always 1.");
+  out->Value(1, {{"version", status.version}, {"commit", status.commit}});
+  out->Gauge("sonde_enabled", "1 while the agent is on, 0 after a kill switch or a guard.",
+             enabled);
+  out->Begin(MetricType::Gauge, "sonde_collector_enabled", "1 while the collector measures.");
+  out->Value(enabled && context.config->current().cpu, {{"collector", "cpu"}});
+  out->Counter("sonde_agent_cpu_seconds_total", "CPU time of the agent itself.",
+               status.agent_cpu_seconds);
+  out->Gauge("sonde_agent_memory_bytes", "Memory of the agent itself.",
+             static_cast<double>(status.agent_memory_bytes));
+  out->Gauge("sonde_agent_memory_limit_bytes", "Limit of the agent's own memory.",
+             static_cast<double>(status.agent_memory_limit_bytes));
+}
+
+void AddThreads(const Context& context, const AgentStatus& status, Families* out) {
+  out->Gauge("sonde_threads", "Threads of the process, the agent's own left out.",
+             static_cast<double>(status.threads.size()));
+  out->Begin(MetricType::Counter, "sonde_thread_cpu_seconds_total",
+             "CPU time by thread name; names beyond the first 20 count as other.");
+  for (const auto& [name, seconds] : context.thread_totals.seconds())
+    out->Value(seconds, {{"name", name}});
+}
+
+void AddTables(const AgentStatus& status, Families* out) {
+  const auto is_capacity = [](const NamedCount& c) { return c.name.ends_with(kCapacitySuffix); };
+  out->Begin(MetricType::Gauge, "sonde_table_entries", "Entries in use, by table.");
+  for (const NamedCount& table : status.tables) {
+    if (!is_capacity(table)) out->Value(static_cast<double>(table.count), {{"table", table.name}});
+  }
+  out->Begin(MetricType::Gauge, "sonde_table_capacity", "Entries that fit, by table.");
+  for (const NamedCount& table : status.tables) {
+    const std::string name = table.name.substr(0, table.name.size() - kCapacitySuffix.size());
+    if (is_capacity(table)) out->Value(static_cast<double>(table.count), {{"table", name}});
+  }
+}
+
+void AddRequests(const Context& context, Families* out) {
+  out->Begin(MetricType::Counter, "sonde_http_requests_total",
+             "Requests answered, by path and status.");
+  for (const auto& [key, count] : context.responses) {
+    out->Value(static_cast<double>(count),
+               {{"path", key.first}, {"code", std::to_string(key.second)}});
+  }
+  out->Begin(MetricType::Counter, "sonde_profile_downloads_total",
+             "Profiles delivered, by profile.");
+  for (const auto& [profile, count] : context.profile_downloads) {
+    out->Value(static_cast<double>(count), {{"profile", profile}});
+  }
+}
+
+// prometheus-cpp writes HELP as it is.
+std::string EscapeHelp(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    if (c == '\\') {
+      out += "\\\\";
+    } else if (c == '\n') {
+      out += "\\n";
+    } else {
+      out.push_back(c);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<MetricFamily> CollectMetrics(Context* context) {
+  const double begin = MonotonicSeconds();
+  const AgentStatus status = context->sources->Status();
+  context->thread_totals.Update(status.threads);
+  Families out;
+  AddProcess(context->process, &out);
+  AddAgent(*context, status, &out);
+  AddSampling(status, &out);
+  AddThreads(*context, status, &out);
+  AddTables(status, &out);
+  AddRequests(*context, &out);
+  out.Gauge("sonde_scrape_duration_seconds", "Time to collect this page.",
+            MonotonicSeconds() - begin);
+  return out.Take();
+}
+
+std::string FormatMetrics(std::vector<MetricFamily> families) {
+  for (MetricFamily& family : families) family.help = EscapeHelp(family.help);
+  std::ostringstream text;
+  prometheus::TextSerializer().Serialize(text, families);
+  return std::move(text).str();
+}
+
+http::Answer ServeMetrics(Context& context, const http::Request&) {
+  http::Response response;
+  response.body = FormatMetrics(CollectMetrics(&context));
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  return {std::move(response), nullptr};
+}
+
+}  // namespace sonde

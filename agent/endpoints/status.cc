@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// /debug/sonde/status: what the agent does, what it loses and what it costs.
+#include <memory>
+#include <string>
+
+#include "agent/endpoints/endpoint_table.h"
+#include "agent/endpoints/report_writer.h"
+#include "agent/http/query.h"
+#include "agent/http/socket.h"
+
+namespace sonde {
+namespace {
+
+void WriteIdentity(const AgentStatus& status, ReportWriter* out) {
+  out->Add("version", status.version);
+  out->Add("commit", status.commit);
+  out->Add("state", status.state);
+  out->Add("pid", status.pid);
+  out->Add("executable", status.executable);
+  out->Add("process_start_unix_ms", status.process_start_unix_ms);
+  out->Add("agent_start_unix_ms", status.agent_start_unix_ms);
+  out->Add("now_unix_ms", http::UnixSeconds() * 1000);
+}
+
+void WriteCounts(std::string_view key, const std::vector<NamedCount>& counts, ReportWriter* out) {
+  out->BeginObject(key);
+  for (const NamedCount& count : counts) out->Add(count.name, count.count);
+  out->EndObject();
+}
+
+void WriteCpu(const AgentStatus& status, ReportWriter* out) {
+  out->BeginObject("cpu");
+  out->Add("rate_hz", status.cpu_rate_hz);
+  out->Add("effective_rate_hz", status.cpu_effective_rate_hz);
+  out->Add("signal", status.cpu_signal);
+  out->Add("samples", status.cpu_samples);
+  out->Add("sampled_seconds", status.cpu_sampled_seconds);
+  out->Add("timers", status.cpu_timers);
+  out->Add("timers_limit", status.cpu_timers_limit);
+  out->EndObject();
+  WriteCounts("dropped", status.dropped, out);
+}
+
+void WriteLines(std::string_view key, const std::vector<std::string>& lines, ReportWriter* out) {
+  out->BeginArray(key);
+  for (const std::string& line : lines) out->Add("", line);
+  out->EndArray();
+}
+
+void WriteText(std::string_view key, std::string_view text, ReportWriter* out) {
+  out->BeginArray(key);
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    out->Add("", text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  out->EndArray();
+}
+
+void WriteAgent(const AgentStatus& status, const Context& context, ReportWriter* out) {
+  out->BeginObject("agent");
+  out->Add("cpu_seconds", status.agent_cpu_seconds);
+  out->Add("memory_bytes", status.agent_memory_bytes);
+  out->Add("memory_limit_bytes", status.agent_memory_limit_bytes);
+  out->Add("captures", context.open_captures);
+  out->EndObject();
+  WriteCounts("tables", status.tables, out);
+}
+
+void WriteProcesses(const AgentStatus& status, ReportWriter* out) {
+  out->BeginArray("processes");
+  for (const ProcessStatus& process : status.processes) {
+    out->BeginObject("");
+    out->Add("pid", process.pid);
+    out->Add("state", process.state);
+    out->Add("command", process.command);
+    out->EndObject();
+  }
+  out->EndArray();
+}
+
+void WriteThreads(const AgentStatus& status, ReportWriter* out) {
+  out->BeginArray("threads");
+  for (const ThreadCpu& thread : status.threads) {
+    out->BeginObject("");
+    out->Add("tid", thread.tid);
+    out->Add("name", thread.name);
+    out->Add("cpu_seconds", thread.cpu_seconds);
+    out->Add("timed", thread.timed);
+    out->EndObject();
+  }
+  out->EndArray();
+}
+
+void WriteListeners(Context& context, ReportWriter* out) {
+  out->BeginArray("listeners");
+  for (const ListenerState& listener : context.listeners) {
+    out->BeginObject("");
+    out->Add("address", listener.address);
+    out->Add("state", listener.state);
+    out->EndObject();
+  }
+  out->EndArray();
+}
+
+void WriteStatus(Context& context, ReportWriter* out) {
+  const AgentStatus status = context.sources->Status();
+  out->BeginObject("");
+  WriteIdentity(status, out);
+  WriteCpu(status, out);
+  WriteAgent(status, context, out);
+  WriteLines("not_covered", status.not_covered, out);
+  WriteText("config_problems", context.config->problems() + context.token.error(), out);
+  WriteListeners(context, out);
+  WriteProcesses(status, out);
+  WriteThreads(status, out);
+  WriteLines("objects_without_unwind_data", status.objects_without_unwind_data, out);
+  out->EndObject();
+}
+
+}  // namespace
+
+http::Answer ServeStatus(Context& context, const http::Request& request) {
+  const auto parameters = http::ParseParameters(request.query);
+  const std::string* format = http::FindParameter(parameters, "format");
+  if (format != nullptr && *format != "text" && *format != "json") {
+    return {http::Response::Text(400, "format: expected json or text\n"), nullptr};
+  }
+  const bool as_text = format != nullptr && *format == "text";
+  std::unique_ptr<ReportWriter> out;
+  if (as_text) {
+    out = std::make_unique<TextWriter>();
+  } else {
+    out = std::make_unique<JsonWriter>();
+  }
+  WriteStatus(context, out.get());
+  http::Response response = http::Response::Text(200, out->Take());
+  if (!as_text) response.content_type = "application/json";
+  return {std::move(response), nullptr};
+}
+
+}  // namespace sonde

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/endpoints/fake_sources.h"
+
+#include <time.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+namespace sonde::testing {
+namespace {
+
+volatile unsigned g_sink;
+
+int64_t NowNs(clockid_t clock) {
+  timespec now = {};
+  clock_gettime(clock, &now);
+  return now.tv_sec * 1000000000L + now.tv_nsec;
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return std::move(text).str();
+}
+
+std::string Executable() {
+  char path[4096] = {};
+  const ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - 1);
+  return size > 0 ? std::string(path, static_cast<size_t>(size)) : std::string();
+}
+
+struct Share {
+  void (*leaf)();
+  const char* thread;
+  int tid_offset;
+  double part;
+};
+constexpr Share kShares[] = {
+    {ParseRequest, "worker-1", 1, 0.6},
+    {HashKey, "worker-2", 2, 0.3},
+    {CompressReply, "sweeper", 3, 0.1},
+};
+constexpr double kBlockedShare = 0.01;
+
+// A little into the function, as a pc or a return address is.
+uint64_t Inside(void (*function)()) { return reinterpret_cast<uint64_t>(function) + 5; }
+
+class FakeCapture final : public CpuCapture {
+ public:
+  FakeCapture(int rate_hz, double cores, std::shared_ptr<int> open)
+      : rate_hz_(rate_hz),
+        cores_(cores),
+        begin_ns_(NowNs(CLOCK_MONOTONIC)),
+        open_(std::move(open)) {
+    ++*open_;
+  }
+  ~FakeCapture() override { --*open_; }
+  std::vector<CpuSample> Collect() override {
+    const double seconds = static_cast<double>(NowNs(CLOCK_MONOTONIC) - begin_ns_) / 1e9;
+    return FakeSamples(seconds * cores_, rate_hz_, getpid());
+  }
+  int rate_hz() const override { return rate_hz_; }
+
+ private:
+  const int rate_hz_;
+  const double cores_;
+  const int64_t begin_ns_;
+  const std::shared_ptr<int> open_;
+};
+
+}  // namespace
+
+// Long enough that an address a few bytes in is inside.
+__attribute__((noinline)) void ParseRequest() {
+  for (unsigned i = 0; i < 3; ++i) g_sink = g_sink + i;
+}
+__attribute__((noinline)) void HashKey() {
+  for (unsigned i = 0; i < 5; ++i) g_sink = g_sink * 31 + i;
+}
+__attribute__((noinline)) void CompressReply() {
+  for (unsigned i = 0; i < 7; ++i) g_sink = g_sink ^ (i << 3);
+}
+__attribute__((noinline)) void HandleConnection() {
+  ParseRequest();
+  HashKey();
+  CompressReply();
+}
+
+std::vector<CpuSample> FakeSamples(double cpu_seconds, int rate_hz, int pid) {
+  std::vector<CpuSample> samples;
+  const auto add = [&](const Share& share, double part, const char* synthetic) {
+    CpuSample sample;
+    sample.frames = {Inside(share.leaf), Inside(HandleConnection)};
+    sample.synthetic_leaf = synthetic;
+    sample.thread_name = share.thread;
+    sample.pid = pid;
+    sample.tid = pid + share.tid_offset;
+    sample.count = std::llround(cpu_seconds * part * rate_hz);
+    sample.cpu_ns = sample.count * (1000000000 / rate_hz);
+    if (sample.count > 0) samples.push_back(std::move(sample));
+  };
+  for (const Share& share : kShares) add(share, share.part * (1 - kBlockedShare), "");
+  add(kShares[0], kBlockedShare, "[signal blocked]");
+  return samples;
+}
+
+FakeSources::FakeSources(double cores)
+    : cores_(cores),
+      start_ns_(NowNs(CLOCK_MONOTONIC)),
+      start_unix_ms_(NowNs(CLOCK_REALTIME) / 1000000) {}
+
+std::unique_ptr<CpuCapture> FakeSources::OpenCpuCapture(int rate_hz, std::string* error) {
+  if (!on_) {
+    *error = "the agent is off; POST /debug/sonde/on";
+    return nullptr;
+  }
+  ++opened_;
+  return std::make_unique<FakeCapture>(rate_hz, cores_, open_);
+}
+
+AgentStatus FakeSources::Status() {
+  const double seconds = static_cast<double>(NowNs(CLOCK_MONOTONIC) - start_ns_) / 1e9;
+  AgentStatus status;
+  status.version = "0.1.0";
+  status.commit = "0000000";
+  status.state = on_ ? "on" : "off: kill switch";
+  status.executable = Executable();
+  status.pid = getpid();
+  status.process_start_unix_ms = status.agent_start_unix_ms = start_unix_ms_;
+  status.cpu_rate_hz = 100;
+  status.cpu_effective_rate_hz = on_ ? 100 : 0;
+  status.cpu_signal = 27;
+  status.cpu_sampled_seconds = seconds * cores_;
+  status.cpu_samples = static_cast<uint64_t>(seconds * cores_ * 100);
+  status.dropped = {{"stack_table_full", static_cast<uint64_t>(seconds)}, {"stack_cut", 3}};
+  status.not_covered = {"/usr/lib/libexample.so: no unwind data, its frames are cut"};
+  status.agent_cpu_seconds = seconds * 0.001;
+  status.agent_memory_bytes = 3 << 20;
+  status.agent_memory_limit_bytes = 16 << 20;
+  status.cpu_timers = 3;
+  status.cpu_timers_limit = 1024;
+  for (const Share& share : kShares) {
+    status.threads.push_back(
+        {share.thread, getpid() + share.tid_offset, seconds * cores_ * share.part, true});
+  }
+  status.processes = {{getpid(), "sampling", "fake_agent"}};
+  status.tables = {{"stacks", 120}, {"stacks_max", 8192}, {"unwind_rows", 45210}};
+  return status;
+}
+
+std::string FakeSources::Maps(int pid) {
+  return ReadFile("/proc/" + std::to_string(pid) + "/maps");
+}
+
+std::string FakeSources::CommandLine() { return ReadFile("/proc/self/cmdline"); }
+
+}  // namespace sonde::testing

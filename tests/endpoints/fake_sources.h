@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// An agent with known numbers, for the tests of everything that is served: three functions of this
+// program use CPU 60:30:10 in three threads. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/endpoints/sources.h"
+
+namespace sonde::testing {
+
+class FakeSources final : public AgentSources {
+ public:
+  // The counters grow with the clock: `cores` of CPU are used.
+  explicit FakeSources(double cores = 0.8);
+
+  std::unique_ptr<CpuCapture> OpenCpuCapture(int rate_hz, std::string* error) override;
+  AgentStatus Status() override;
+  std::string Maps(int pid) override;
+  std::string CommandLine() override;
+  void Off() override { on_ = false; }
+  void On() override { on_ = true; }
+
+  bool on() const { return on_; }
+  // Captures that are open now.
+  int open_captures() const { return *open_; }
+  // Captures that were opened, ever.
+  int opened() const { return opened_; }
+
+ private:
+  const double cores_;
+  const int64_t start_ns_;
+  const int64_t start_unix_ms_;
+  bool on_ = true;
+  int opened_ = 0;
+  std::shared_ptr<int> open_ = std::make_shared<int>(0);
+};
+
+// Leaf functions of the fake stacks; real code of this program, so that they have names.
+void ParseRequest();
+void HashKey();
+void CompressReply();
+// Their caller.
+void HandleConnection();
+
+// Samples of `cpu_seconds` at `rate_hz`, split 60:30:10, and 1 % under "[signal blocked]".
+std::vector<CpuSample> FakeSamples(double cpu_seconds, int rate_hz, int pid);
+
+}  // namespace sonde::testing
