@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ports, name spaces and seccomp: where the host must find the process as if we were not there.
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/socket.h>
+
+#include "agent/hooks/hook.h"
+#include "agent/life/yield.h"
+
+namespace {
+
+SONDE_REAL(bind);
+SONDE_REAL(unshare);
+SONDE_REAL(setns);
+
+int PortOf(const struct sockaddr* address, socklen_t size) {
+  if (address == nullptr) return 0;
+  if (address->sa_family == AF_INET && size >= sizeof(sockaddr_in)) {
+    return ntohs(reinterpret_cast<const sockaddr_in*>(address)->sin_port);
+  }
+  if (address->sa_family == AF_INET6 && size >= sizeof(sockaddr_in6)) {
+    return ntohs(reinterpret_cast<const sockaddr_in6*>(address)->sin6_port);
+  }
+  return 0;
+}
+
+}  // namespace
+
+SONDE_EXPORT int bind(int fd, const struct sockaddr* address, socklen_t size) noexcept {
+  const int port = sonde::life::g_our_port.load(std::memory_order_relaxed);
+  if (port != 0 && PortOf(address, size) == port) [[unlikely]] {
+    sonde::life::YieldPort();
+  }
+  return real_bind.get()(fd, address, size);
+}
+
+SONDE_EXPORT int unshare(int flags) noexcept {
+  const bool paused = sonde::life::PauseThread();
+  const int result = real_unshare.get()(flags);
+  if (paused) sonde::life::ResumeThread();
+  return result;
+}
+
+SONDE_EXPORT int setns(int fd, int kind) noexcept {
+  const bool paused = sonde::life::PauseThread();
+  const int result = real_setns.get()(fd, kind);
+  if (paused) sonde::life::ResumeThread();
+  return result;
+}
+
+// prctl and syscall take any number of arguments and may return twice (vfork), so the hooks are
+// jumps: the arguments stay where they are. Only a call that installs a seccomp filter stops on the
+// way.
+extern "C" __attribute__((visibility("hidden"), used)) void SondeBeforeSeccomp() {
+  sonde::life::GoDormant(sonde::life::DormantReason::kSeccomp);
+}
+extern "C" {
+__attribute__((visibility("hidden"), used)) constinit void* sonde_real_prctl = nullptr;
+__attribute__((visibility("hidden"), used)) constinit void* sonde_real_syscall = nullptr;
+__attribute__((visibility("hidden"), used)) void SondeFindPrctl() {
+  sonde_real_prctl = sonde::runtime::NextSymbol("prctl");
+}
+__attribute__((visibility("hidden"), used)) void SondeFindSyscall() {
+  sonde_real_syscall = sonde::runtime::NextSymbol("syscall");
+}
+}
+
+asm(R"(
+.macro SONDE_CALL_KEEPING_ARGUMENTS function
+  push %rdi
+  .cfi_adjust_cfa_offset 8
+  push %rsi
+  .cfi_adjust_cfa_offset 8
+  push %rdx
+  .cfi_adjust_cfa_offset 8
+  push %rcx
+  .cfi_adjust_cfa_offset 8
+  push %r8
+  .cfi_adjust_cfa_offset 8
+  push %r9
+  .cfi_adjust_cfa_offset 8
+  push %rax
+  .cfi_adjust_cfa_offset 8
+  call \function
+  add $8, %rsp
+  .cfi_adjust_cfa_offset -8
+  pop %r9
+  .cfi_adjust_cfa_offset -8
+  pop %r8
+  .cfi_adjust_cfa_offset -8
+  pop %rcx
+  .cfi_adjust_cfa_offset -8
+  pop %rdx
+  .cfi_adjust_cfa_offset -8
+  pop %rsi
+  .cfi_adjust_cfa_offset -8
+  pop %rdi
+  .cfi_adjust_cfa_offset -8
+.endm
+
+.text
+.balign 16
+.globl prctl
+.type prctl, @function
+prctl:
+  .cfi_startproc
+  endbr64
+  cmp $22, %edi              # PR_SET_SECCOMP
+  jne 1f
+  SONDE_CALL_KEEPING_ARGUMENTS SondeBeforeSeccomp
+1:
+  mov sonde_real_prctl(%rip), %rax
+  test %rax, %rax
+  jnz 4f
+  SONDE_CALL_KEEPING_ARGUMENTS SondeFindPrctl
+  mov sonde_real_prctl(%rip), %rax
+4:
+  notrack jmp *%rax
+  .cfi_endproc
+.size prctl, .-prctl
+
+.balign 16
+.globl syscall
+.type syscall, @function
+syscall:
+  .cfi_startproc
+  endbr64
+  cmp $317, %rdi             # SYS_seccomp
+  je 2f
+  cmp $157, %rdi             # SYS_prctl
+  jne 3f
+  cmp $22, %esi              # PR_SET_SECCOMP
+  jne 3f
+2:
+  SONDE_CALL_KEEPING_ARGUMENTS SondeBeforeSeccomp
+3:
+  mov sonde_real_syscall(%rip), %rax
+  test %rax, %rax
+  jnz 4f
+  SONDE_CALL_KEEPING_ARGUMENTS SondeFindSyscall
+  mov sonde_real_syscall(%rip), %rax
+4:
+  notrack jmp *%rax
+  .cfi_endproc
+.size syscall, .-syscall
+)");

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// Dispositions and synchronous waits. Any call about another signal than ours goes straight on. For
+// ours: a query and SIG_DFL are answered from the record of what the host believes; anything else
+// first gives the signal back (life::VacateSignal), and then the host's call runs natively.
+#include <errno.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <time.h>
+
+#include "agent/hooks/hook.h"
+#include "agent/life/host_signal.h"
+#include "collectors/safe/cpu_timers.h"
+
+extern "C" {
+int __sigaction(int, const struct sigaction*, struct sigaction*);
+sighandler_t bsd_signal(int, sighandler_t);
+sighandler_t sysv_signal(int, sighandler_t);
+}
+
+namespace {
+
+using sonde::life::g_our_signal;
+
+SONDE_REAL(sigaction);
+SONDE_REAL(__sigaction);
+SONDE_REAL(signal);
+SONDE_REAL(bsd_signal);
+SONDE_REAL(ssignal);
+SONDE_REAL(sysv_signal);
+SONDE_REAL(__sysv_signal);
+SONDE_REAL(sigset);
+SONDE_REAL(sigignore);
+SONDE_REAL(siginterrupt);
+SONDE_REAL(sigwait);
+SONDE_REAL(sigwaitinfo);
+SONDE_REAL(sigtimedwait);
+SONDE_REAL(signalfd);
+SONDE_REAL(sigpending);
+
+bool IsOurs(int signal) {
+  return signal != 0 && signal == g_our_signal.load(std::memory_order_relaxed);
+}
+
+// True when the call was answered here.
+bool AnswerAction(const struct sigaction* set, struct sigaction* old) {
+  if (set != nullptr && set->sa_handler != SIG_DFL) return false;
+  const struct sigaction wanted = set != nullptr ? *set : (struct sigaction){};
+  sonde::life::HostDisposition(set != nullptr ? &wanted : nullptr, old);
+  return true;
+}
+
+template <typename Function>
+int Action(Function* real, int signal, const struct sigaction* set, struct sigaction* old) {
+  if (IsOurs(signal)) [[unlikely]] {
+    if (AnswerAction(set, old)) return 0;
+    sonde::life::VacateSignal(signal);
+  }
+  return real(signal, set, old);
+}
+
+// The signal() family: what SIG_DFL leaves behind differs in flags only.
+template <typename Function>
+sighandler_t Simple(Function* real, int signal, sighandler_t handler, int default_flags) {
+  if (IsOurs(signal)) [[unlikely]] {
+    if (handler == SIG_DFL) {
+      struct sigaction wanted {};
+      wanted.sa_flags = default_flags;
+      struct sigaction old {};
+      sonde::life::HostDisposition(&wanted, &old);
+      return old.sa_handler;
+    }
+    sonde::life::VacateSignal(signal);
+  }
+  return real(signal, handler);
+}
+
+bool SentByUs(const siginfo_t& info) {
+  return info.si_code == SI_TIMER &&
+         sonde::TimerCookie::IsOurs(reinterpret_cast<uint64_t>(info.si_value.sival_ptr));
+}
+
+timespec Now() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now;
+}
+
+timespec Minus(timespec a, const timespec& b) {
+  a.tv_sec -= b.tv_sec;
+  a.tv_nsec -= b.tv_nsec;
+  if (a.tv_nsec < 0) {
+    a.tv_nsec += 1'000'000'000;
+    --a.tv_sec;
+  }
+  return a.tv_sec < 0 ? timespec{} : a;
+}
+
+timespec Plus(timespec a, const timespec& b) {
+  a.tv_sec += b.tv_sec;
+  a.tv_nsec += b.tv_nsec;
+  if (a.tv_nsec >= 1'000'000'000) {
+    a.tv_nsec -= 1'000'000'000;
+    ++a.tv_sec;
+  }
+  return a;
+}
+
+// sigtimedwait that goes on waiting after a timer signal of ours. A null timeout waits for ever.
+int WaitFiltered(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
+  siginfo_t own{};
+  siginfo_t* result = info != nullptr ? info : &own;
+  const timespec end = timeout != nullptr ? Plus(Now(), *timeout) : timespec{};
+  timespec left = timeout != nullptr ? *timeout : timespec{};
+  for (;;) {
+    const int signal = timeout != nullptr ? real_sigtimedwait.get()(set, result, &left)
+                                          : real_sigwaitinfo.get()(set, result);
+    if (signal <= 0 || !SentByUs(*result)) return signal;
+    if (timeout != nullptr) left = Minus(end, Now());
+  }
+}
+
+bool MayHoldOurs(const sigset_t* set) {
+  const int ours = g_our_signal.load(std::memory_order_relaxed);
+  return ours != 0 && set != nullptr && sigismember(set, ours) == 1;
+}
+
+}  // namespace
+
+SONDE_EXPORT int sigaction(int signal, const struct sigaction* __restrict set,
+                           struct sigaction* __restrict old) noexcept {
+  return Action(real_sigaction.get(), signal, set, old);
+}
+
+SONDE_EXPORT int __sigaction(int signal, const struct sigaction* set, struct sigaction* old) {
+  return Action(real___sigaction.get(), signal, set, old);
+}
+
+SONDE_EXPORT sighandler_t signal(int signal, sighandler_t handler) noexcept {
+  return Simple(real_signal.get(), signal, handler, SA_RESTART);
+}
+
+SONDE_EXPORT sighandler_t bsd_signal(int signal, sighandler_t handler) {
+  return Simple(real_bsd_signal.get(), signal, handler, SA_RESTART);
+}
+
+SONDE_EXPORT sighandler_t ssignal(int signal, sighandler_t handler) noexcept {
+  return Simple(real_ssignal.get(), signal, handler, SA_RESTART);
+}
+
+SONDE_EXPORT sighandler_t sysv_signal(int signal, sighandler_t handler) {
+  return Simple(real_sysv_signal.get(), signal, handler,
+                static_cast<int>(SA_RESETHAND | SA_NODEFER));
+}
+
+SONDE_EXPORT sighandler_t __sysv_signal(int signal, sighandler_t handler) noexcept {
+  return Simple(real___sysv_signal.get(), signal, handler,
+                static_cast<int>(SA_RESETHAND | SA_NODEFER));
+}
+
+SONDE_EXPORT sighandler_t sigset(int signal, sighandler_t handler) noexcept {
+  if (IsOurs(signal)) sonde::life::VacateSignal(signal);
+  return real_sigset.get()(signal, handler);
+}
+
+SONDE_EXPORT int sigignore(int signal) noexcept {
+  if (IsOurs(signal)) sonde::life::VacateSignal(signal);
+  return real_sigignore.get()(signal);
+}
+
+SONDE_EXPORT int siginterrupt(int signal, int interrupt) noexcept {
+  if (IsOurs(signal)) sonde::life::VacateSignal(signal);
+  return real_siginterrupt.get()(signal, interrupt);
+}
+
+SONDE_EXPORT int sigwaitinfo(const sigset_t* __restrict set, siginfo_t* __restrict info) {
+  if (!MayHoldOurs(set)) return real_sigwaitinfo.get()(set, info);
+  return WaitFiltered(set, info, nullptr);
+}
+
+SONDE_EXPORT int sigtimedwait(const sigset_t* __restrict set, siginfo_t* __restrict info,
+                              const struct timespec* __restrict timeout) {
+  if (!MayHoldOurs(set)) return real_sigtimedwait.get()(set, info, timeout);
+  return WaitFiltered(set, info, timeout);
+}
+
+SONDE_EXPORT int sigwait(const sigset_t* __restrict set, int* __restrict signal) {
+  if (!MayHoldOurs(set)) return real_sigwait.get()(set, signal);
+  const int before = errno;
+  int got = -1;
+  do {
+    got = WaitFiltered(set, nullptr, nullptr);
+  } while (got < 0 && errno == EINTR);
+  const int error = got < 0 ? errno : 0;
+  errno = before;
+  if (error == 0) *signal = got;
+  return error;
+}
+
+SONDE_EXPORT int signalfd(int fd, const sigset_t* mask, int flags) noexcept {
+  if (!MayHoldOurs(mask)) return real_signalfd.get()(fd, mask, flags);
+  sigset_t without = *mask;
+  sigdelset(&without, g_our_signal.load(std::memory_order_relaxed));
+  return real_signalfd.get()(fd, &without, flags);
+}
+
+SONDE_EXPORT int sigpending(sigset_t* set) noexcept {
+  const int result = real_sigpending.get()(set);
+  const int ours = g_our_signal.load(std::memory_order_relaxed);
+  if (result == 0 && ours != 0) sigdelset(set, ours);
+  return result;
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// pthread_create. A new thread enters through a stub that jumps to the host's function, so no frame
+// of ours stays on its stack: backtraces, cancellation and exceptions are the host's own.
+#include "agent/life/threads.h"
+
+#include <pthread.h>
+
+#include "agent/hooks/hook.h"
+
+SONDE_REAL(pthread_create);
+
+// rdi = StartRecord*. Calls SondeThreadBegin, which gives back {function, argument}, and jumps
+// there with the stack as it found it.
+asm(R"(
+.text
+.balign 16
+.hidden sonde_thread_entry
+.globl sonde_thread_entry
+.type sonde_thread_entry, @function
+sonde_thread_entry:
+  .cfi_startproc
+  endbr64
+  sub $8, %rsp
+  .cfi_adjust_cfa_offset 8
+  call SondeThreadBegin
+  add $8, %rsp
+  .cfi_adjust_cfa_offset -8
+  mov %rdx, %rdi
+  notrack jmp *%rax
+  .cfi_endproc
+.size sonde_thread_entry, .-sonde_thread_entry
+)");
+extern "C" void* sonde_thread_entry(void*);
+
+extern "C" __attribute__((visibility("hidden"), used)) sonde::life::StartRoutine SondeThreadBegin(
+    void* record) {
+  return sonde::life::BeginThread(record);
+}
+
+SONDE_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
+                                void* (*function)(void*), void* argument) {
+  sonde::life::NoteThreadCreation();
+  void* record = sonde::life::ClaimStart(function, argument);
+  if (record == nullptr) return real_pthread_create.get()(thread, attributes, function, argument);
+  const int error = real_pthread_create.get()(thread, attributes, sonde_thread_entry, record);
+  if (error != 0) sonde::life::DropStart(record);
+  return error;
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// From load to active (traps 1–3). Load itself reads the environment and one link; everything else
+// waits.
+#include "agent/life/agent_thread.h"
+#include "agent/life/errno_saver.h"
+#include "agent/life/fork.h"
+#include "agent/life/run_dir.h"
+#include "agent/life/self.h"
+#include "agent/life/threads.h"
+#include "agent/life/tree.h"
+#include "collectors/safe/sys.h"
+
+namespace sonde::life {
+namespace {
+
+constexpr uint64_t kAgeOfServiceNs = 1'000'000'000;
+constexpr uint64_t kChildCheckEveryNs = 500'000'000;
+
+bool MayStartNow() {
+  switch (g_self.start) {
+    case Start::kNever:
+      return false;
+    case Start::kAtLoad:
+    case Start::kAtTrigger:
+      return true;
+    case Start::kAtTriggerThreads:
+      return HostMadeThreads() && CoarseNs() - g_self.load_ns >= kAgeOfServiceNs;
+  }
+  return false;
+}
+
+// One thread does it; others go on meanwhile.
+void Activate() {
+  Phase expected = Phase::kWaiting;
+  if (!g_phase.compare_exchange_strong(expected, Phase::kActivating)) return;
+  g_trigger_wanted.store(false, std::memory_order_relaxed);
+  g_self.role = Role::kRoot;
+  const Settings& settings = g_self.environment.settings;
+  const bool started =
+      MapGate() && CreateTree(static_cast<uint64_t>(settings.region_bytes), settings.dir.data) &&
+      StartAgentThread();
+  g_phase.store(started ? Phase::kActive : Phase::kDormant, std::memory_order_release);
+}
+
+// A forked child whose agent is gone (the parent daemonised it and ended) takes the tree over.
+void ConsiderTakingOver() {
+  const uint64_t now = CoarseNs();
+  if (now - g_self.last_check_ns < kChildCheckEveryNs) return;
+  g_self.last_check_ns = now;
+  if (!OwnsState() || !AgentIsGone()) return;
+  TakeOver();
+}
+
+}  // namespace
+
+void OnTrigger() {
+  const ErrnoSaver saver;
+  const Phase phase = g_phase.load(std::memory_order_acquire);
+  if (phase == Phase::kActive && g_self.role == Role::kChild) return ConsiderTakingOver();
+  if (phase == Phase::kWaiting && MayStartNow() && OwnsState()) Activate();
+}
+
+namespace {
+
+__attribute__((constructor)) void OnLoad(int, char**, char** environment) {
+  ParseEnvironment(environment, &g_self.environment);
+  if (!g_self.environment.settings.enable) return;
+  g_self.start = DecideStart(g_self.environment.settings.target.data);
+  if (g_self.start == Start::kNever) return;
+  RememberRuntimeDir(environment);
+  g_self.pid = sys::Getpid();
+  g_self.load_ns = CoarseNs();
+  RegisterForkHandler();
+  g_trigger_wanted.store(true, std::memory_order_relaxed);
+  g_phase.store(Phase::kWaiting, std::memory_order_release);
+  if (g_self.start == Start::kAtLoad) OnTrigger();
+}
+
+}  // namespace
+}  // namespace sonde::life

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/life/agent.h"
+
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "agent/config/config_store.h"
+#include "agent/endpoints/context.h"
+#include "agent/endpoints/endpoints.h"
+#include "agent/http/server.h"
+#include "agent/http/socket.h"
+#include "agent/life/agent_thread.h"
+#include "agent/life/guard_rails.h"
+#include "agent/life/host_signal.h"
+#include "agent/life/listeners.h"
+#include "agent/life/live_sources.h"
+#include "agent/life/run_dir.h"
+#include "agent/life/self.h"
+#include "agent/life/self_timer.h"
+#include "agent/life/tree.h"
+#include "agent/life/yield.h"
+#include "agent/runtime/arena.h"
+#include "agent/runtime/resolve.h"
+#include "collectors/cpu.h"
+#include "collectors/safe/cpu_handler.h"
+#include "collectors/safe/region_file.h"
+#include "collectors/safe/signal_block.h"
+#include "collectors/safe/sys.h"
+
+namespace sonde::life {
+namespace {
+
+constexpr uint64_t kWithoutWakeNs =
+    40'000'000;  // how long a host thread may have to wait for us then
+
+// Cut by a quarter for unwind tables; the rest is the arena's and the region's.
+size_t UnwindBudget(const Settings& settings) {
+  return static_cast<size_t>(settings.memory_limit_bytes) / 4;
+}
+
+uint32_t TimerLimit(const Settings& settings) {
+  rlimit limit{};
+  uint64_t share = kMaxTimers;
+  if (!sys::Failed(sys::Call(SYS_prlimit64, 0, RLIMIT_SIGPENDING, 0L, &limit)) &&
+      limit.rlim_cur != RLIM_INFINITY) {
+    share = limit.rlim_cur / 8;
+  }
+  return static_cast<uint32_t>(
+      std::min({share, uint64_t{kMaxTimers}, static_cast<uint64_t>(settings.max_timers)}));
+}
+
+// Where threads unblock signals; a symbol's length is not known, and libc's are short.
+void FindUnblockingCode() {
+  constexpr uintptr_t kLength = 320;
+  PcRange ranges[kMaxUnblockRanges];
+  uint32_t count = 0;
+  for (const char* name : {"pthread_sigmask", "sigprocmask", "sigsetmask", "sigrelse", "setcontext",
+                           "swapcontext", "siglongjmp"}) {
+    const auto at = reinterpret_cast<uintptr_t>(runtime::NextSymbol(name));
+    if (at != 0) ranges[count++] = {at, at + kLength};
+  }
+  SetUnblockRanges(ranges, count);
+}
+
+// POSIX_CPU_TIMERS_TASK_WORK: before it, an expiry may interrupt a system call (traps 13).
+bool KernelExpiresTimersInTheirThread() {
+  utsname names{};
+  if (sys::Failed(sys::Call(SYS_uname, &names))) return false;
+  char* end = nullptr;
+  const long major = std::strtol(names.release, &end, 10);
+  const long minor = *end == '.' ? std::strtol(end + 1, nullptr, 10) : 0;
+  return major > 5 || (major == 5 && minor >= 10);
+}
+
+class Agent {
+ public:
+  Agent();
+  ~Agent();
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+  void Run();
+
+ private:
+  void ApplySettings();
+  void KeepSignal();
+  void Tick(uint64_t now_ns);
+  [[nodiscard]] int WantedHz() const;
+  [[nodiscard]] int64_t NextMs(uint64_t now_ns) const;
+
+  ConfigStore config_;
+  CpuCollector cpu_;
+  GuardRails rails_;
+  LiveSources sources_;
+  Context context_;
+  Endpoints endpoints_;
+  http::Server server_;
+  Listeners listeners_;
+  bool kernel_ok_ = KernelExpiresTimersInTheirThread();
+  int wanted_hz_ = -1;
+  int signal_ = 0;
+};
+
+Agent::Agent()
+    : config_(g_self.environment),
+      cpu_(TreeRegion(), TreeProcess(), sys::Gettid(), UnwindBudget(config_.current())),
+      rails_(sys::Gettid()),
+      sources_(&config_, &cpu_, &rails_, sys::Gettid()),
+      context_(&sources_, &config_),
+      endpoints_(&context_),
+      server_(&endpoints_),
+      listeners_(&server_, &context_.listeners) {
+  context_.inside_container = InsideContainer();
+  runtime::ArenaSetCap(static_cast<size_t>(config_.current().memory_limit_bytes) / 2);
+  SetTreeTimerLimit(TimerLimit(config_.current()));
+  FindUnblockingCode();
+  SetUpCpuHandler({TreeRegion(), &DefaultAction, &TreePeriodNs()});
+  listeners_.Open(config_.current(), context_.token.configured(), http::NowMs());
+}
+
+Agent::~Agent() {
+  SetCollecting(false);
+  g_our_port.store(0, std::memory_order_release);
+}
+
+int Agent::WantedHz() const {
+  const Settings& settings = config_.current();
+  const bool on = settings.enable && settings.cpu && !sources_.off() && kernel_ok_;
+  return on ? static_cast<int>(settings.cpu_hz) : 0;
+}
+
+// The host may have taken our signal: through a hook (we hold none now), or round libc (the kernel
+// says so).
+void Agent::KeepSignal() {
+  if (SignalWasTaken()) VacateSignal(g_our_signal.load(std::memory_order_relaxed));
+  if (g_our_signal.load(std::memory_order_acquire) == 0) {
+    TakeSignal(&CpuSignalHandler, static_cast<int>(config_.current().cpu_signal));
+  }
+  const int now = g_our_signal.load(std::memory_order_acquire);
+  sources_.SetTrouble(!kernel_ok_
+                          ? "off: this kernel is older than 5.10 and would interrupt system calls"
+                      : now == 0 ? "off: the service uses every signal that could be sampled with"
+                                 : "");
+  if (now == signal_) return;
+  signal_ = now;
+  wanted_hz_ = -1;
+}
+
+void Agent::ApplySettings() {
+  const int hz = WantedHz();
+  if (hz == wanted_hz_) return;
+  wanted_hz_ = hz;
+  cpu_.Configure(hz, signal_);
+  SetCollecting(hz != 0);
+}
+
+void Agent::Tick(uint64_t now_ns) {
+  if (g_yield_port.exchange(false, std::memory_order_acq_rel)) listeners_.YieldPort();
+  config_.Tick(http::NowMs());
+  KeepSignal();
+  ApplySettings();
+  cpu_.Tick(now_ns);
+  const int hz = cpu_.effective_hz();
+  TreePeriodNs().store(hz != 0 ? 1'000'000'000 / static_cast<uint64_t>(hz) : 0,
+                       std::memory_order_relaxed);
+  SetNewThreadsArmThemselves(cpu_.sweep().threads_are_short_lived());
+  if (rails_.Tick(now_ns, cpu_.totals().samples,
+                  static_cast<int>(config_.current().cpu_limit_percent))) {
+    cpu_.SetRateDivisor(rails_.divisor());
+  }
+  listeners_.Tick(http::NowMs());
+  RefreshClock(TreeRegion());
+}
+
+int64_t Agent::NextMs(uint64_t now_ns) const {
+  uint64_t next_ns = std::clamp(cpu_.next_ns(), now_ns + 1'000'000, now_ns + 1'000'000'000);
+  if (signal_ == 0) next_ns = std::min(next_ns, now_ns + kWithoutWakeNs);
+  return http::NowMs() + static_cast<int64_t>((next_ns - now_ns + 999'999) / 1'000'000);
+}
+
+void Agent::Run() {
+  while (!AgentMustStop()) {
+    const uint64_t now_ns = MonotonicNs();
+    Tick(now_ns);
+    http::SetPollSignal(signal_);
+    server_.Wait(NextMs(now_ns));
+  }
+}
+
+}  // namespace
+
+void RunAgent() {
+  try {
+    Agent agent;
+    agent.Run();
+  } catch (const std::bad_alloc&) {
+    AgentCouldNotStart("its own memory limit is too low");
+  }
+}
+
+void AgentCouldNotStart(const char*) {
+  SetCollecting(false);
+  StopAllTimers(StopReason::kOff);
+  ReleaseSignal();
+  g_phase.store(Phase::kDormant, std::memory_order_release);
+}
+
+}  // namespace sonde::life

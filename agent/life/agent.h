@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The composition root: what the agent thread runs. Only wires; each part says itself what it does.
+#pragma once
+
+namespace sonde::life {
+
+// The agent thread's life, from its own descriptors to its end. Returns when AgentMustStop().
+void RunAgent();
+
+// The thread cannot work here: everything is switched off, and one line says why.
+void AgentCouldNotStart(const char* why);
+
+}  // namespace sonde::life

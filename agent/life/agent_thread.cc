@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/life/agent_thread.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "agent/life/agent.h"
+#include "agent/life/host_signal.h"
+#include "agent/life/state.h"
+#include "agent/runtime/resolve.h"
+#include "collectors/safe/cpu_handler.h"
+#include "collectors/safe/signal_block.h"
+#include "collectors/safe/sys.h"
+
+namespace sonde::life {
+namespace {
+
+constexpr size_t kStackBytes = 512 << 10;  // touched as needed
+constexpr uint64_t kStopPatienceNs = 2'000'000'000;
+constexpr unsigned kUnshareFlag = 2;  // CLOSE_RANGE_UNSHARE
+constexpr int kLibcSignals[] = {
+    32, 33};  // cancellation and setuid: libc waits for every thread to answer
+
+constinit std::atomic<int> g_tid{0};
+constinit std::atomic<bool> g_stop{false};
+constinit std::atomic<bool> g_running{false};
+
+// Before glibc 2.34 these live in libpthread, which a single-threaded host may not have.
+struct Pthread {
+  int (*create)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+  int (*attr_init)(pthread_attr_t*);
+  int (*attr_destroy)(pthread_attr_t*);
+  int (*attr_setdetachstate)(pthread_attr_t*, int);
+  int (*attr_setstacksize)(pthread_attr_t*, size_t);
+};
+
+template <typename Function>
+bool Find(const char* name, Function** out) {
+  *out = reinterpret_cast<Function*>(runtime::NextSymbol(name));
+  return *out != nullptr;
+}
+
+bool FindPthread(Pthread* out) {
+  return Find("pthread_create", &out->create) && Find("pthread_attr_init", &out->attr_init) &&
+         Find("pthread_attr_destroy", &out->attr_destroy) &&
+         Find("pthread_attr_setdetachstate", &out->attr_setdetachstate) &&
+         Find("pthread_attr_setstacksize", &out->attr_setstacksize);
+}
+
+bool CloseEverythingInherited() {
+  // Nothing is copied and nothing closed in the host: the new table starts empty.
+  if (!sys::Failed(sys::Call(SYS_close_range, 0U, ~0U, kUnshareFlag))) return true;
+  if (sys::Failed(sys::Call(SYS_unshare, CLONE_FILES))) return false;
+  const long limit = 1 << 20;
+  for (long fd = 0, misses = 0; fd < limit && misses < 65536; ++fd) {
+    misses = sys::Failed(sys::Call(SYS_close, fd)) ? misses + 1 : 0;
+  }
+  return true;
+}
+
+bool TakeOwnDescriptors() {
+  if (!CloseEverythingInherited()) return false;
+  // 0, 1 and 2 must not become sockets: anything in libc that prints would write into them.
+  for (int i = 0; i < 3; ++i) sys::Call(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
+  // Best effort: a later chroot or chdir of the host then leaves our paths alone.
+  sys::Call(SYS_unshare, CLONE_FS);
+  return true;
+}
+
+void* AgentMain(void*) {
+  const int tid = sys::Gettid();
+  SetAgentThread(tid);
+  g_tid.store(tid, std::memory_order_release);
+  sys::Call(SYS_prctl, PR_SET_NAME, "sonde");
+  if (TakeOwnDescriptors()) {
+    RunAgent();
+  } else {
+    AgentCouldNotStart(
+        "the kernel or a seccomp profile refuses close_range and unshare(CLONE_FILES)");
+  }
+  SetAgentThread(0);
+  g_running.store(false, std::memory_order_release);
+  return nullptr;
+}
+
+bool Create(const Pthread& libc) {
+  pthread_attr_t attributes;
+  if (libc.attr_init(&attributes) != 0) return false;
+  libc.attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  libc.attr_setstacksize(&attributes, kStackBytes);
+  uint64_t mask = ~uint64_t{0};
+  for (int signal : kLibcSignals) mask &= ~SignalBit(signal);
+  uint64_t before = 0;
+  sys::Call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, &before, 8L);
+  pthread_t thread;
+  const int error = libc.create(&thread, &attributes, AgentMain, nullptr);
+  sys::Call(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0L, 8L);
+  libc.attr_destroy(&attributes);
+  return error == 0;
+}
+
+bool IsGone(int tid) { return sys::Failed(sys::Call(SYS_tgkill, sys::Getpid(), tid, 0L)); }
+
+void WaitUntilGone(int tid) {
+  for (uint64_t waited = 0; !IsGone(tid) && waited < kStopPatienceNs; waited += 200'000) {
+    const timespec pause{0, 200'000};
+    sys::Call(SYS_nanosleep, &pause, 0L);
+  }
+}
+
+}  // namespace
+
+bool StartAgentThread() {
+  Pthread libc{};
+  if (!FindPthread(&libc)) return false;
+  g_stop.store(false, std::memory_order_relaxed);
+  g_tid.store(0, std::memory_order_relaxed);
+  g_running.store(true, std::memory_order_relaxed);
+  if (Create(libc)) return true;
+  g_running.store(false, std::memory_order_relaxed);
+  return false;
+}
+
+bool StopAgentThread() {
+  if (!g_running.load(std::memory_order_acquire) || OnAgentThread()) return false;
+  g_stop.store(true, std::memory_order_release);
+  int tid = 0;
+  while ((tid = g_tid.load(std::memory_order_acquire)) == 0) sys::Call(SYS_sched_yield);
+  WakeAgentThread();
+  WaitUntilGone(tid);
+  return true;
+}
+
+void WakeAgentThread() {
+  const int tid = g_tid.load(std::memory_order_acquire);
+  const int signal = g_our_signal.load(std::memory_order_acquire);
+  if (tid != 0 && signal != 0 && tid != sys::Gettid()) {
+    sys::Call(SYS_tgkill, sys::Getpid(), tid, signal);
+  }
+}
+
+bool OnAgentThread() { return g_tid.load(std::memory_order_relaxed) == sys::Gettid(); }
+
+void AgentThreadAfterFork() {
+  g_tid.store(0, std::memory_order_relaxed);
+  g_running.store(false, std::memory_order_relaxed);
+  g_stop.store(false, std::memory_order_relaxed);
+  SetAgentThread(0);
+}
+
+bool AgentMustStop() { return g_stop.load(std::memory_order_acquire); }
+
+}  // namespace sonde::life

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/life/fork.h"
+
+#include "agent/life/agent_thread.h"
+#include "agent/life/errno_saver.h"
+#include "agent/life/host_signal.h"
+#include "agent/life/self.h"
+#include "agent/life/self_timer.h"
+#include "agent/life/tree.h"
+#include "agent/life/yield.h"
+#include "agent/runtime/arena.h"
+#include "collectors/safe/cpu_handler.h"
+#include "collectors/safe/cpu_timers.h"
+#include "collectors/safe/sys.h"
+
+extern "C" {
+// What pthread_atfork comes down to; it needs no libpthread before glibc 2.34 and no
+// libc_nonshared.a after.
+int __register_atfork(void (*prepare)(), void (*parent)(), void (*child)(), void* dso_handle);
+extern void* __dso_handle __attribute__((visibility("hidden")));
+}
+
+namespace sonde::life {
+namespace {
+
+// Nothing that other threads of the parent held or were doing exists here.
+void ForgetOtherThreads() {
+  AgentThreadAfterFork();
+  HostSignalAfterFork();
+  TimersAfterFork();
+  CpuHandlerAfterFork();
+  runtime::ArenaAfterForkInChild();
+  g_our_port.store(0, std::memory_order_relaxed);
+  g_yield_port.store(false, std::memory_order_relaxed);
+}
+
+void ChildOfActive() {
+  g_self.role = Role::kChild;
+  g_self.last_check_ns = CoarseNs();
+  JoinTree();
+  SetCollecting(true);
+  SetNewThreadsArmThemselves(true);  // no sweep looks for them here
+  ArmSelf();
+  g_trigger_wanted.store(true, std::memory_order_relaxed);
+}
+
+void InChild() {
+  const Phase phase = g_phase.load(std::memory_order_acquire);
+  if (phase == Phase::kInert || phase == Phase::kDormant) return;
+  const ErrnoSaver saver;
+  g_self.pid = sys::Getpid();
+  ForgetOtherThreads();
+  if (phase == Phase::kActive) return ChildOfActive();
+  if (phase == Phase::kActivating) {  // the parent was in the middle of it: the child starts over
+    g_phase.store(Phase::kWaiting, std::memory_order_release);
+    g_trigger_wanted.store(true, std::memory_order_relaxed);
+  }
+}
+
+}  // namespace
+
+void RegisterForkHandler() { __register_atfork(nullptr, nullptr, InChild, &__dso_handle); }
+
+bool AgentIsGone() { return TreeOwnerIsGone(); }
+
+void TakeOver() {
+  if (!AdoptTree()) return;
+  g_self.role = Role::kRoot;
+  g_trigger_wanted.store(false, std::memory_order_relaxed);
+  SetNewThreadsArmThemselves(false);
+  if (!StartAgentThread()) g_phase.store(Phase::kDormant, std::memory_order_release);
+}
+
+}  // namespace sonde::life

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/life/host_signal.h"
+
+#include <string.h>
+
+#include "agent/life/state.h"
+#include "collectors/safe/cpu_timers.h"
+#include "collectors/safe/signal_block.h"
+#include "collectors/safe/sys.h"
+
+// The kernel returns from a handler to this. Same bytes as libc's, which debuggers and unwinders
+// know a signal frame by, and deliberately without call frame information.
+asm(R"(
+.text
+.balign 16
+.type sonde_sigreturn, @function
+.hidden sonde_sigreturn
+.globl sonde_sigreturn
+  nop
+sonde_sigreturn:
+  mov $15, %rax
+  syscall
+.size sonde_sigreturn, .-sonde_sigreturn
+)");
+extern "C" void sonde_sigreturn();
+
+namespace sonde::life {
+
+constinit std::atomic<int> g_our_signal{0};
+
+namespace {
+
+constexpr unsigned long kSaRestorer = 0x04000000;
+// Debuggers pass the first two silently; the others are real-time signals that libraries rarely
+// use.
+constexpr int kCandidates[] = {SIGPROF, SIGVTALRM, 62, 61, 60, 59, 58, 57};
+
+struct State {
+  SpinLock lock;
+  KernelSigaction host;  // the host's disposition of our signal, a SIG_DFL one
+  SignalHandler handler;
+};
+constinit State g_state{};
+// Signals that the host once wanted. Never taken again: between giving one back and the host's own
+// call there is a moment in which it looks free.
+constinit std::atomic<uint64_t> g_wanted_by_host{0};
+
+long KernelSigactionCall(int signal, const KernelSigaction* set, KernelSigaction* old) {
+  return sys::Call(SYS_rt_sigaction, signal, set, old, 8L);
+}
+
+bool IsFree(int signal, KernelSigaction* found) {
+  return !sys::Failed(KernelSigactionCall(signal, nullptr, found)) && found->handler == nullptr;
+}
+
+// Synchronous faults stay deliverable inside our handler, so that the host's own crash handler
+// reports them.
+uint64_t HandlerMask() {
+  uint64_t mask = ~uint64_t{0};
+  for (int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS}) {
+    mask &= ~SignalBit(fault);
+  }
+  return mask;
+}
+
+bool TryTake(int signal) {
+  KernelSigaction found{};
+  if ((g_wanted_by_host.load(std::memory_order_acquire) & SignalBit(signal)) != 0) return false;
+  if (!IsFree(signal, &found)) return false;
+  const KernelSigaction ours{reinterpret_cast<void*>(g_state.handler),
+                             SA_SIGINFO | SA_RESTART | SA_ONSTACK | kSaRestorer,
+                             reinterpret_cast<void*>(&sonde_sigreturn), HandlerMask()};
+  g_state.host = found;
+  if (sys::Failed(KernelSigactionCall(signal, &ours, nullptr))) return false;
+  g_our_signal.store(signal, std::memory_order_release);
+  return true;
+}
+
+void ReleaseLocked() {
+  const int signal = g_our_signal.load(std::memory_order_relaxed);
+  if (signal == 0) return;
+  KernelSigaction now{};
+  // Only what is still ours is given back: a host that went around libc keeps what it installed.
+  if (!sys::Failed(KernelSigactionCall(signal, nullptr, &now)) &&
+      now.handler == reinterpret_cast<void*>(g_state.handler)) {
+    KernelSigactionCall(signal, &g_state.host, nullptr);
+  }
+  g_our_signal.store(0, std::memory_order_release);
+}
+
+void ToLibc(const KernelSigaction& from, struct sigaction* to) {
+  memset(to, 0, sizeof *to);
+  to->sa_handler = reinterpret_cast<void (*)(int)>(from.handler);
+  to->sa_flags = static_cast<int>(from.flags & ~kSaRestorer);
+  memcpy(&to->sa_mask, &from.mask, sizeof from.mask);
+}
+
+KernelSigaction FromLibc(const struct sigaction& from) {
+  KernelSigaction to{};
+  to.flags = static_cast<unsigned long>(static_cast<unsigned>(from.sa_flags));
+  memcpy(&to.mask, &from.sa_mask, sizeof to.mask);
+  to.mask &= ~(SignalBit(SIGKILL) | SignalBit(SIGSTOP));  // as the kernel does
+  return to;
+}
+
+}  // namespace
+
+int TakeSignal(SignalHandler handler, int wanted) {
+  SignalBlock block;
+  SpinGuard guard(g_state.lock);
+  if (g_our_signal.load(std::memory_order_relaxed) != 0) return g_our_signal.load();
+  g_state.handler = handler;
+  if (wanted != 0) return TryTake(wanted) ? wanted : 0;
+  for (int candidate : kCandidates) {
+    if (TryTake(candidate)) return candidate;
+  }
+  return 0;
+}
+
+void ReleaseSignal() {
+  SignalBlock block;
+  SpinGuard guard(g_state.lock);
+  ReleaseLocked();
+}
+
+void VacateSignal(int signal) {
+  if (!OwnsState()) return;
+  SignalBlock block;
+  g_wanted_by_host.fetch_or(SignalBit(signal), std::memory_order_acq_rel);
+  StopAllTimers(StopReason::kSignalTaken);
+  SpinGuard guard(g_state.lock);
+  if (g_our_signal.load(std::memory_order_relaxed) == signal) ReleaseLocked();
+}
+
+bool SignalWasTaken() {
+  const int signal = g_our_signal.load(std::memory_order_acquire);
+  if (signal == 0) return false;
+  KernelSigaction now{};
+  return !sys::Failed(KernelSigactionCall(signal, nullptr, &now)) &&
+         now.handler != reinterpret_cast<void*>(g_state.handler);
+}
+
+void HostDisposition(const struct sigaction* set, struct sigaction* old) {
+  SignalBlock block;
+  SpinGuard guard(g_state.lock);
+  const KernelSigaction before = g_state.host;
+  if (set != nullptr && OwnsState()) g_state.host = FromLibc(*set);
+  if (old != nullptr) ToLibc(before, old);
+}
+
+void DefaultAction(int signal) {
+  const KernelSigaction def{};
+  KernelSigactionCall(signal, &def, nullptr);
+  sys::Call(SYS_tgkill, sys::Getpid(), sys::Gettid(), signal);
+  const uint64_t bit = SignalBit(signal);
+  sys::Call(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, 0L, 8L);  // ends here for a fatal signal
+}
+
+void HostSignalAfterFork() { g_state.lock.Reset(); }
+
+}  // namespace sonde::life

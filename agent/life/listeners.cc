@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/life/listeners.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "agent/config/address.h"
+#include "agent/http/socket.h"
+#include "agent/life/run_dir.h"
+#include "agent/life/yield.h"
+#include "collectors/safe/region_file.h"
+#include "collectors/safe/sys.h"
+
+namespace sonde::life {
+
+std::string ProcessTag() {
+  utsname names{};
+  sys::Call(SYS_uname, &names);
+  std::string tag = names.nodename;
+  for (char& c : tag) c = c == '/' || c == ' ' ? '_' : c;
+  const int pid = sys::Getpid();
+  return tag + "-" + std::to_string(pid) + "-" + std::to_string(StartTicksOf(pid));
+}
+
+void Listeners::PublishPort(const Entry& entry) const {
+  const auto address = ParseAddress(entry.address);
+  if (entry.door == http::Door::kMetrics || !address || address->IsUnix()) return;
+  g_our_port.store(address->port, std::memory_order_release);
+}
+
+void Listeners::TryOpen(Entry* entry) {
+  const auto address = ParseAddress(entry->address);
+  std::string& state = (*states_)[entry->state].state;
+  if (!address) {
+    state = "not " + std::string(kAddressForms);
+    entry->given_up = true;
+    return;
+  }
+  const long fd = http::Listen(*address);
+  if (fd >= 0) {
+    entry->fd = static_cast<int>(fd);
+    server_->AddListener(entry->fd, entry->door);
+    state = "listening";
+    return PublishPort(*entry);
+  }
+  entry->given_up = fd != -EADDRINUSE;
+  state = fd == -EADDRINUSE ? "in use by another process, tried again every 5 s"
+                            : "cannot listen: errno " + std::to_string(-fd);
+}
+
+void Listeners::Add(const std::string& address, http::Door door, const std::string& refusal) {
+  if (address.empty()) return;
+  states_->push_back({address, refusal});
+  entries_.push_back({address, door, states_->size() - 1});
+  if (refusal.empty()) return TryOpen(&entries_.back());
+  entries_.back().given_up = true;
+}
+
+void Listeners::OpenUnixSocket(const Settings& settings) {
+  const std::string dir = RunDirectory(settings.run_dir.data);
+  if (!dir.empty()) {
+    Add("unix:" + dir + "/" + ProcessTag() + ".sock", http::Door::kUnix, "");
+    if (entries_.back().fd >= 0) return;
+  }
+  Add("unix:@sonde/" + ProcessTag(), http::Door::kUnix, "");
+}
+
+void Listeners::Open(const Settings& settings, bool token_given, int64_t now_ms) {
+  const auto address = ParseAddress(settings.listen.view());
+  const bool local = !address || address->IsLocal();
+  Add(settings.listen.data, local ? http::Door::kLocalTcp : http::Door::kRemoteTcp,
+      local || token_given
+          ? ""
+          : "refused: off loopback profiles are served only with SONDE_TOKEN_FILE set");
+  Add(settings.metrics_listen.data, http::Door::kMetrics, "");
+  OpenUnixSocket(settings);
+  next_try_ms_ = now_ms + kRetryMs;
+}
+
+void Listeners::Tick(int64_t now_ms) {
+  if (now_ms < next_try_ms_) return;
+  next_try_ms_ = now_ms + kRetryMs;
+  for (Entry& entry : entries_) {
+    if (entry.fd < 0 && !entry.given_up) TryOpen(&entry);
+  }
+}
+
+void Listeners::YieldPort() {
+  const int port = g_our_port.load(std::memory_order_acquire);
+  for (Entry& entry : entries_) {
+    const auto address = ParseAddress(entry.address);
+    if (!address || address->IsUnix() || address->port != port) continue;
+    if (entry.fd >= 0) server_->RemoveListener(entry.fd);
+    entry.fd = -1;
+    entry.given_up = true;
+    (*states_)[entry.state].state = "given up: the service itself uses this port";
+  }
+  g_our_port.store(0, std::memory_order_release);
+}
+
+}  // namespace sonde::life

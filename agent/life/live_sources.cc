@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/life/live_sources.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include <algorithm>
+
+#include "agent/life/build_info.h"
+#include "agent/life/host_signal.h"
+#include "agent/life/self.h"
+#include "agent/life/tree.h"
+#include "agent/runtime/arena.h"
+#include "collectors/fold_capture.h"
+#include "collectors/safe/cpu_handler.h"
+#include "collectors/safe/region_file.h"
+#include "collectors/safe/sys.h"
+
+namespace sonde::life {
+namespace {
+
+constexpr size_t kCaptureBytes = 4 << 20;
+constexpr uint64_t kClockTicksPerSecond = 100;
+
+int64_t UnixMs() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
+
+std::string ReadFile(const std::string& path) {
+  std::string text;
+  const long fd = sys::Call(SYS_openat, AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (sys::Failed(fd)) return text;
+  char buffer[8192];
+  for (;;) {
+    const long size = sys::Call(SYS_read, fd, buffer, sizeof buffer);
+    if (sys::Failed(size) || size == 0) break;
+    text.append(buffer, static_cast<size_t>(size));
+  }
+  sys::Call(SYS_close, fd);
+  return text;
+}
+
+std::string ProcPath(int pid, const char* leaf) {
+  return "/proc/" + (pid > 0 ? std::to_string(pid) : std::string("self")) + "/" + leaf;
+}
+
+std::string ReadLink(const char* path) {
+  char target[1024];
+  const long size = sys::Call(SYS_readlinkat, AT_FDCWD, path, target, sizeof target);
+  return sys::Failed(size) ? std::string() : std::string(target, static_cast<size_t>(size));
+}
+
+int64_t StartUnixMs(uint64_t start_ticks) {
+  timespec up{};
+  clock_gettime(CLOCK_BOOTTIME, &up);
+  const int64_t up_ms = up.tv_sec * 1000 + up.tv_nsec / 1'000'000;
+  return UnixMs() - up_ms + static_cast<int64_t>(start_ticks * 1000 / kClockTicksPerSecond);
+}
+
+// Pages of the region that are in memory: only they count.
+uint64_t TouchedRegionBytes() {
+  const Region& region = TreeRegion();
+  const uint64_t pages = region.header->total_bytes / 4096;
+  std::vector<unsigned char> resident(pages);
+  if (sys::Failed(
+          sys::Call(SYS_mincore, region.header, region.header->total_bytes, resident.data()))) {
+    return region.header->total_bytes;
+  }
+  return 4096 *
+         static_cast<uint64_t>(std::count_if(resident.begin(), resident.end(),
+                                             [](unsigned char page) { return (page & 1) != 0; }));
+}
+
+// Turns what was folded into what the endpoints know. Each sample's cost in CPU time is its amount.
+CpuSample ToCpuSample(const FoldSample& from) {
+  CpuSample to;
+  to.thread_name = from.thread.name;
+  to.pid = from.thread.pid;
+  to.tid = from.thread.tid;
+  to.count = static_cast<int64_t>(from.events);
+  to.cpu_ns = static_cast<int64_t>(from.amount);
+  if (const char* name = SyntheticFrameName(from.frames[0]); name != nullptr) {
+    to.synthetic_leaf = name;
+    return to;
+  }
+  to.frames = from.frames;
+  return to;
+}
+
+CpuSample Lost(const FoldLoss& loss) {
+  CpuSample to;
+  to.synthetic_leaf = std::string("[dropped: ") + DropReasonName(loss.reason) + "]";
+  to.count = static_cast<int64_t>(loss.events);
+  to.cpu_ns = static_cast<int64_t>(loss.amount);
+  to.pid = g_self.pid;
+  return to;
+}
+
+class LiveCapture : public CpuCapture {
+ public:
+  LiveCapture(CpuCollector* cpu, int hz) : cpu_(cpu), capture_(MonotonicNs(), kCaptureBytes) {
+    cpu_->AddReader(&capture_, hz);
+  }
+  ~LiveCapture() override { cpu_->RemoveReader(&capture_); }
+  LiveCapture(const LiveCapture&) = delete;
+  LiveCapture& operator=(const LiveCapture&) = delete;
+
+  [[nodiscard]] std::vector<CpuSample> Collect() override {
+    cpu_->FoldNow();
+    const FoldProfile profile = capture_.Collect();
+    std::vector<CpuSample> samples;
+    samples.reserve(profile.samples.size() + profile.losses.size());
+    for (const FoldSample& sample : profile.samples) samples.push_back(ToCpuSample(sample));
+    for (const FoldLoss& loss : profile.losses) samples.push_back(Lost(loss));
+    return samples;
+  }
+
+  [[nodiscard]] int rate_hz() const override { return cpu_->effective_hz(); }
+
+ private:
+  CpuCollector* cpu_;
+  Capture capture_;
+};
+
+}  // namespace
+
+LiveSources::LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRails* rails,
+                         int agent_tid)
+    : config_(config),
+      cpu_(cpu),
+      rails_(rails),
+      agent_tid_(agent_tid),
+      started_unix_ms_(UnixMs()),
+      executable_(ReadLink("/proc/self/exe")) {}
+
+std::unique_ptr<CpuCapture> LiveSources::OpenCpuCapture(int rate_hz, std::string* error) {
+  if (cpu_->effective_hz() == 0) {
+    *error = "CPU sampling is not on: " + State();
+    return nullptr;
+  }
+  return std::make_unique<LiveCapture>(cpu_, rate_hz);
+}
+
+std::string LiveSources::State() const {
+  if (off_) return "off: kill switch; POST /debug/sonde/on switches it on";
+  if (!config_->current().enable) return "off: SONDE_ENABLE=off";
+  if (!trouble_.empty()) return trouble_;
+  if (!config_->current().cpu) return "off: SONDE_CPU=off";
+  return "on";
+}
+
+void LiveSources::AddCounters(AgentStatus* status) const {
+  const CpuTotals& totals = cpu_->totals();
+  status->cpu_samples = totals.samples;
+  status->cpu_sampled_seconds = static_cast<double>(totals.sampled_ns) / 1e9;
+  for (uint32_t i = 1; i < kDropReasonLimit; ++i) {
+    const char* name = DropReasonName(static_cast<DropReason>(i));
+    if (std::string_view(name) != "unknown")
+      status->dropped.push_back({name, totals.dropped_samples[i]});
+  }
+  status->dropped.push_back({"stale_timer", StaleCpuSignals()});
+  status->cpu_timers = TimersHeld();
+  status->cpu_timers_limit = TreeTimerLimit();
+  status->agent_cpu_seconds = rails_->cpu_seconds(totals.samples);
+  status->agent_memory_bytes = runtime::ArenaGetStats().mapped_bytes +
+                               cpu_->folder().memory_bytes() + cpu_->unwind().Status().bytes +
+                               TouchedRegionBytes();
+  status->agent_memory_limit_bytes = static_cast<uint64_t>(config_->current().memory_limit_bytes);
+}
+
+void LiveSources::AddThreads(AgentStatus* status) const {
+  for (const auto& [tid, thread] : cpu_->sweep().threads().threads()) {
+    status->threads.push_back(
+        {thread.name, tid, static_cast<double>(thread.cpu_ns) / 1e9, cpu_->sweep().IsTimed(tid)});
+  }
+}
+
+void LiveSources::AddProcesses(AgentStatus* status) const {
+  const Region& region = TreeRegion();
+  for (uint32_t slot = 0; slot < region.counts.processes; ++slot) {
+    const ProcessInfo process = ReadProcess(region, slot);
+    if (process.state == SlotState::kFree) continue;
+    std::string command = ReadFile(ProcPath(process.pid, "comm"));
+    if (!command.empty() && command.back() == '\n') command.pop_back();
+    status->processes.push_back(
+        {process.pid, process.state == SlotState::kGone ? "gone" : "sampling", std::move(command)});
+  }
+}
+
+void LiveSources::AddTables(AgentStatus* status) const {
+  const FoldReport& report = cpu_->folder().report();
+  const RegionCounts& counts = TreeRegion().counts;
+  const UnwindStatus unwind = cpu_->unwind().Status();
+  status->tables = {{"stacks", report.stacks},       {"stacks_max", counts.stacks},
+                    {"cells", report.cells},         {"cells_max", counts.cells},
+                    {"frame_chunks", report.chunks}, {"frame_chunks_max", counts.chunks},
+                    {"threads", report.threads},     {"threads_max", counts.threads},
+                    {"unwind_bytes", unwind.bytes},  {"unwind_bytes_max", unwind.budget_bytes}};
+  for (const UnwindModuleStatus& module : unwind.modules) {
+    if (module.coverage == UnwindCoverage::kCovered) continue;
+    status->objects_without_unwind_data.push_back(module.name.empty() ? executable_ : module.name);
+  }
+}
+
+void LiveSources::AddNotCovered(AgentStatus* status) const {
+  if (TreeNote()[0] != 0) status->not_covered.push_back(TreeNote());
+  for (const std::string& name : cpu_->sweep().BlockedThreads(MonotonicNs())) {
+    status->not_covered.push_back("thread " + name + " keeps the sampling signal blocked");
+  }
+  if (cpu_->sweep().timers_refused() > 0) {
+    status->not_covered.push_back("timers were refused " +
+                                  std::to_string(cpu_->sweep().timers_refused()) +
+                                  " times: an eighth of RLIMIT_SIGPENDING is used up");
+  }
+}
+
+AgentStatus LiveSources::Status() {
+  AgentStatus status;
+  status.version = kVersion;
+  status.commit = kCommit;
+  status.state = State();
+  status.executable = executable_;
+  status.pid = g_self.pid;
+  status.process_start_unix_ms = StartUnixMs(StartTicksOf(g_self.pid));
+  status.agent_start_unix_ms = started_unix_ms_;
+  status.cpu_rate_hz = cpu_->configured_hz();
+  status.cpu_effective_rate_hz = cpu_->effective_hz();
+  status.cpu_signal = g_our_signal.load(std::memory_order_relaxed);
+  AddCounters(&status);
+  AddThreads(&status);
+  AddProcesses(&status);
+  AddTables(&status);
+  AddNotCovered(&status);
+  return status;
+}
+
+std::string LiveSources::Maps(int pid) { return ReadFile(ProcPath(pid, "maps")); }
+
+std::string LiveSources::CommandLine() { return ReadFile("/proc/self/cmdline"); }
+
+}  // namespace sonde::life

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the endpoints see of the running agent. Agent thread only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "agent/config/config_store.h"
+#include "agent/endpoints/sources.h"
+#include "agent/life/guard_rails.h"
+#include "collectors/cpu.h"
+
+namespace sonde::life {
+
+class LiveSources : public AgentSources {
+ public:
+  LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRails* rails, int agent_tid);
+
+  [[nodiscard]] std::unique_ptr<CpuCapture> OpenCpuCapture(int rate_hz,
+                                                           std::string* error) override;
+  [[nodiscard]] AgentStatus Status() override;
+  [[nodiscard]] std::string Maps(int pid) override;
+  [[nodiscard]] std::string CommandLine() override;
+  void Off() override { off_ = true; }
+  void On() override { off_ = false; }
+
+  // The kill switch, until On().
+  [[nodiscard]] bool off() const { return off_; }
+  // Why nothing is sampled although it is wanted; empty when it is.
+  void SetTrouble(std::string trouble) { trouble_ = std::move(trouble); }
+
+ private:
+  void AddCounters(AgentStatus* status) const;
+  void AddThreads(AgentStatus* status) const;
+  void AddProcesses(AgentStatus* status) const;
+  void AddTables(AgentStatus* status) const;
+  void AddNotCovered(AgentStatus* status) const;
+  [[nodiscard]] std::string State() const;
+
+  ConfigStore* config_;
+  CpuCollector* cpu_;
+  const GuardRails* rails_;
+  int agent_tid_;
+  int64_t started_unix_ms_;
+  std::string executable_;
+  bool off_ = false;
+  std::string trouble_;
+};
+
+}  // namespace sonde::life

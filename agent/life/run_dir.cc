@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/life/run_dir.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "collectors/safe/sys.h"
+
+namespace sonde::life {
+namespace {
+
+constinit char g_runtime_dir[200] = {};
+
+unsigned EffectiveUid() { return static_cast<unsigned>(sys::Call(SYS_geteuid)); }
+
+// Neither a link nor somebody else's directory: /tmp is everybody's.
+bool IsOurs(const char* path) {
+  struct stat found {};
+  if (sys::Failed(sys::Call(SYS_newfstatat, AT_FDCWD, path, &found, AT_SYMLINK_NOFOLLOW)))
+    return false;
+  return S_ISDIR(found.st_mode) && found.st_uid == EffectiveUid() && (found.st_mode & 0022) == 0;
+}
+
+bool MakeOurs(const std::string& path) {
+  sys::Call(SYS_mkdirat, AT_FDCWD, path.c_str(), 0700);
+  return IsOurs(path.c_str());
+}
+
+bool Exists(const char* path) { return !sys::Failed(sys::Call(SYS_faccessat, AT_FDCWD, path, 0)); }
+
+// A directory that was named is taken as it is: a volume has the owner and mode that the cluster
+// gives it.
+bool IsWritable(const char* path) {
+  constexpr int kWriteAndSearch = 3;
+  return !sys::Failed(sys::Call(SYS_faccessat, AT_FDCWD, path, kWriteAndSearch));
+}
+
+}  // namespace
+
+std::string RunDirectory(const char* wanted) {
+  if (wanted[0] != 0) {
+    sys::Call(SYS_mkdirat, AT_FDCWD, wanted, 0700);
+    return IsWritable(wanted) ? wanted : "";
+  }
+  if (MakeOurs("/run/sonde")) return "/run/sonde";
+  const std::string user = std::string(g_runtime_dir) + "/sonde";
+  if (g_runtime_dir[0] == '/' && MakeOurs(user)) return user;
+  const std::string temporary = "/tmp/sonde-" + std::to_string(EffectiveUid());
+  return MakeOurs(temporary) ? temporary : "";
+}
+
+bool InsideContainer() {
+  for (const char* mark : {"/.dockerenv", "/run/.containerenv", "/run/secrets/kubernetes.io",
+                           "/var/run/secrets/kubernetes.io"}) {
+    if (Exists(mark)) return true;
+  }
+  return false;
+}
+
+void RememberRuntimeDir(const char* const* environment) {
+  constexpr char kName[] = "XDG_RUNTIME_DIR=";
+  for (; environment != nullptr && *environment != nullptr; ++environment) {
+    if (strncmp(*environment, kName, sizeof kName - 1) != 0) continue;
+    const char* value = *environment + sizeof kName - 1;
+    if (strlen(value) < sizeof g_runtime_dir) memcpy(g_runtime_dir, value, strlen(value) + 1);
+    return;
+  }
+}
+
+}  // namespace sonde::life

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/life/target.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "collectors/safe/sys.h"
+
+namespace sonde::life {
+namespace {
+
+// Shells, inits and the small programs that end by executing another.
+constexpr const char* kShells[] = {
+    "sh",        "bash",         "dash",      "ash",       "zsh",         "ksh",      "ksh93",
+    "mksh",      "fish",         "tcsh",      "csh",       "rbash",       "busybox",  "toybox",
+    "tini",      "tini-static",  "dumb-init", "catatonit", "docker-init", "init",     "systemd",
+    "s6-svscan", "s6-supervise", "runsv",     "runsvdir",  "supervise",   "env",      "nice",
+    "nohup",     "setsid",       "timeout",   "su",        "sudo",        "gosu",     "su-exec",
+    "setpriv",   "chpst",        "stdbuf",    "flock",     "xargs",       "run-parts"};
+
+constexpr int kMaxAncestors = 16;
+
+bool ParseNumber(const char* text, size_t size, int* out) {
+  if (size == 0 || size > 9) return false;
+  int value = 0;
+  for (size_t i = 0; i < size; ++i) {
+    if (text[i] < '0' || text[i] > '9') return false;
+    value = value * 10 + (text[i] - '0');
+  }
+  *out = value;
+  return true;
+}
+
+// Writes "/proc/<pid>/<leaf>" without libc's formatting.
+void ProcPath(int pid, const char* leaf, char* out) {
+  char digits[12];
+  size_t count = 0;
+  for (int rest = pid; rest > 0; rest /= 10) digits[count++] = static_cast<char>('0' + rest % 10);
+  memcpy(out, "/proc/", 6);
+  out += 6;
+  while (count > 0) *out++ = digits[--count];
+  *out++ = '/';
+  memcpy(out, leaf, strlen(leaf) + 1);
+}
+
+size_t ReadWhole(const char* path, char* out, size_t size) {
+  const long fd = sys::Call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+  if (sys::Failed(fd)) return 0;
+  const long got = sys::Call(SYS_read, fd, out, size - 1);
+  sys::Call(SYS_close, fd);
+  const size_t length = sys::Failed(got) ? 0 : static_cast<size_t>(got);
+  out[length] = 0;
+  return length;
+}
+
+struct Ancestor {
+  char name[16];
+  int parent = 0;
+};
+
+// From "/proc/PID/stat": pid (name) state ppid …; the name may hold blanks and parentheses.
+bool ReadAncestor(int pid, Ancestor* out) {
+  char path[64];
+  char text[512];
+  ProcPath(pid, "stat", path);
+  if (ReadWhole(path, text, sizeof text) == 0) return false;
+  const char* open = strchr(text, '(');
+  const char* close = strrchr(text, ')');
+  if (open == nullptr || close == nullptr || close < open || strlen(close) < 5) return false;
+  const size_t length = static_cast<size_t>(close - open) - 1;
+  if (length >= sizeof out->name) return false;
+  memcpy(out->name, open + 1, length);
+  out->name[length] = 0;
+  const char* parent = close + 4;  // ") S "
+  return ParseNumber(parent, strcspn(parent, " "), &out->parent);
+}
+
+// The main process, or one that only shells stand above.
+Start DecideMain(const char* name) {
+  if (sys::Getpid() == 1) return IsShell(name) ? Start::kNever : Start::kAtLoad;
+  if (IsShell(name)) return Start::kNever;
+  int pid = static_cast<int>(sys::Call(SYS_getppid));
+  for (int i = 0; i < kMaxAncestors && pid > 0; ++i) {
+    Ancestor ancestor{};
+    if (!ReadAncestor(pid, &ancestor) || !IsShell(ancestor.name)) return Start::kNever;
+    if (pid == 1) return Start::kAtTrigger;
+    pid = ancestor.parent;
+  }
+  return Start::kNever;  // not below pid 1: a probe that the runtime put into the container
+}
+
+Start DecideItem(const char* item, size_t size, const char* path, const char* name) {
+  if (size == 4 && memcmp(item, "main", 4) == 0) return DecideMain(name);
+  int pid = 0;
+  if (size > 4 && memcmp(item, "pid:", 4) == 0 && ParseNumber(item + 4, size - 4, &pid)) {
+    return pid == sys::Getpid() ? Start::kAtLoad : Start::kNever;
+  }
+  const char* mine = item[0] == '/' ? path : name;
+  return strlen(mine) == size && memcmp(mine, item, size) == 0 ? Start::kAtLoad : Start::kNever;
+}
+
+}  // namespace
+
+// Malloc-safe.
+const char* BaseName(const char* path) {
+  const char* slash = strrchr(path, '/');
+  return slash != nullptr ? slash + 1 : path;
+}
+
+// Malloc-safe.
+bool IsShell(const char* name) {
+  for (const char* shell : kShells) {
+    if (strcmp(shell, name) == 0) return true;
+  }
+  return false;
+}
+
+// Malloc-safe.
+Start DecideStart(const char* target) {
+  char path[512];
+  const long size = sys::Call(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof path - 1);
+  path[sys::Failed(size) ? 0 : size] = 0;
+  const char* name = BaseName(path);
+  if (target[0] == 0) return IsShell(name) ? Start::kNever : Start::kAtTriggerThreads;
+  Start decision = Start::kNever;
+  for (const char* item = target; decision == Start::kNever;) {
+    const size_t length = strcspn(item, ",");
+    if (length > 0) decision = DecideItem(item, length, path, name);
+    if (item[length] == 0) break;
+    item += length + 1;
+  }
+  return decision;
+}
+
+}  // namespace sonde::life

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// What happens where the host makes a thread. Called by the pthread_create hook and by the entry of
+// the new thread. Any thread. Memory: a fixed pool of start records; when it is used up a thread
+// simply starts without us.
+#pragma once
+
+namespace sonde::life {
+
+// Returned in rax and rdx, as the assembly entry expects.
+struct StartRoutine {
+  void* (*function)(void*);
+  void* argument;
+};
+
+// The host is about to make a thread: it is no longer single-threaded, and this may be the moment
+// to activate.
+void NoteThreadCreation();
+
+// True once the host made a thread of its own through pthread_create.
+bool HostMadeThreads();
+
+// A record that carries function and argument to the new thread, or null when new threads need
+// nothing from us. Malloc-safe: may not allocate or block.
+void* ClaimStart(void* (*function)(void*), void* argument);
+void DropStart(void* record);
+
+// First thing in the new thread: frees the record and, where no sweep would find the thread soon
+// enough, arms its CPU timer.
+StartRoutine BeginThread(void* record);
+
+}  // namespace sonde::life

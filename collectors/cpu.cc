@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/cpu.h"
+
+#include <algorithm>
+
+#include "collectors/safe/cpu_handler.h"
+#include "collectors/safe/region_file.h"
+
+namespace sonde {
+namespace {
+
+constexpr uint64_t kFoldIntervalNs = 1'000'000'000;
+constexpr int kMaxHz = 1000;
+
+}  // namespace
+
+CpuCollector::CpuCollector(const Region& region, ProcessId process, int agent_tid,
+                           size_t unwind_budget_bytes)
+    : unwind_(CpuUnwindTables(), unwind_budget_bytes),
+      sweep_(region, process, agent_tid),
+      folder_(region, Folder::Start::kFromNow) {
+  unwind_.Refresh();
+  folder_.AddSink(this, MonotonicNs());
+}
+
+CpuCollector::~CpuCollector() { StopAllTimers(StopReason::kOff); }
+
+void CpuCollector::Configure(int hz, int signal) {
+  hz_ = hz;
+  signal_ = signal;
+  ApplyRate();
+}
+
+int CpuCollector::effective_hz() const {
+  if (hz_ == 0 || signal_ == 0) return 0;
+  int wanted = hz_;
+  for (const Reader& reader : readers_) wanted = std::max(wanted, reader.hz);
+  return std::clamp(wanted / divisor_, 1, kMaxHz);
+}
+
+void CpuCollector::ApplyRate() {
+  const int hz = effective_hz();
+  if (hz == applied_hz_ && signal_ == applied_signal_) return;
+  applied_hz_ = hz;
+  applied_signal_ = signal_;
+  sweep_.SetRate(hz, signal_);
+}
+
+void CpuCollector::SetRateDivisor(int divisor) {
+  divisor_ = std::max(divisor, 1);
+  ApplyRate();
+}
+
+void CpuCollector::AddReader(FoldSink* reader, int hz) {
+  folder_.AddSink(reader, MonotonicNs());
+  readers_.push_back({reader, hz});
+  ApplyRate();
+}
+
+void CpuCollector::FoldNow() { folder_.Fold(MonotonicNs()); }
+
+void CpuCollector::RemoveReader(FoldSink* reader) {
+  folder_.RemoveSink(reader, MonotonicNs());
+  std::erase_if(readers_, [&](const Reader& item) { return item.sink == reader; });
+  ApplyRate();
+}
+
+void CpuCollector::Tick(uint64_t now_ns) {
+  if (now_ns >= sweep_.next_ns()) sweep_.Sweep(now_ns);
+  if (now_ns < next_fold_ns_) return;
+  unwind_.Refresh();
+  folder_.Fold(now_ns);
+  next_fold_ns_ = now_ns + kFoldIntervalNs;
+}
+
+uint64_t CpuCollector::next_ns() const { return std::min(sweep_.next_ns(), next_fold_ns_); }
+
+void CpuCollector::OnDelta(const FoldDelta& delta) {
+  if (delta.kind != Kind::kCpu) return;
+  totals_.samples += delta.events;
+  totals_.sampled_ns += delta.amount;
+}
+
+void CpuCollector::OnLost(Kind kind, DropReason reason, uint64_t events, uint64_t) {
+  if (kind == Kind::kCpu) totals_.dropped_samples[static_cast<size_t>(reason)] += events;
+}
+
+void CpuCollector::OnFoldEnd(uint64_t) {}
+
+}  // namespace sonde

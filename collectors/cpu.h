@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CPU collector's cold side: keeps unwind tables fresh, timers on the threads that run, folds
+// what the handler counted, and decides the rate. Agent thread only. Memory: the unwind budget, the
+// folder's books and the sweep's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "collectors/cpu_sweep.h"
+#include "collectors/fold.h"
+#include "collectors/fold_sink.h"
+#include "collectors/safe/region.h"
+#include "collectors/unwind_tables.h"
+
+namespace sonde {
+
+struct CpuTotals {
+  uint64_t samples = 0;
+  uint64_t sampled_ns = 0;
+  uint64_t dropped_samples[kDropReasonLimit] = {};
+};
+
+class CpuCollector : private FoldSink {
+ public:
+  CpuCollector(const Region& region, ProcessId process, int agent_tid, size_t unwind_budget_bytes);
+  ~CpuCollector() override;
+
+  // The configured rate; 0 is off. `signal` 0: none could be had, so nothing is sampled.
+  void Configure(int hz, int signal);
+
+  // A reader that wants everything from now on, at `hz` at least. Readers never disturb each other.
+  void AddReader(FoldSink* reader, int hz);
+  // Brings every reader up to date.
+  void FoldNow();
+  void RemoveReader(FoldSink* reader);
+
+  // Sweeps, folds and refreshes what is due.
+  void Tick(uint64_t now_ns);
+  [[nodiscard]] uint64_t next_ns() const;
+
+  // Self-limit: the rate is divided by this (1, 2, 4 …).
+  void SetRateDivisor(int divisor);
+  [[nodiscard]] int rate_divisor() const { return divisor_; }
+
+  [[nodiscard]] int configured_hz() const { return hz_; }
+  [[nodiscard]] int effective_hz() const;
+  [[nodiscard]] const CpuTotals& totals() const { return totals_; }
+  [[nodiscard]] const CpuSweep& sweep() const { return sweep_; }
+  [[nodiscard]] const Folder& folder() const { return folder_; }
+  [[nodiscard]] const UnwindTables& unwind() const { return unwind_; }
+
+ private:
+  struct Reader {
+    FoldSink* sink;
+    int hz;
+  };
+
+  void OnDelta(const FoldDelta& delta) override;
+  void OnLost(Kind kind, DropReason reason, uint64_t events, uint64_t amount) override;
+  void OnFoldEnd(uint64_t now_ns) override;
+  void ApplyRate();
+
+  UnwindTables unwind_;
+  CpuSweep sweep_;
+  Folder folder_;
+  std::vector<Reader> readers_;
+  CpuTotals totals_;
+  int hz_ = 0;
+  int signal_ = 0;
+  int divisor_ = 1;
+  int applied_hz_ = -1;
+  int applied_signal_ = 0;
+  uint64_t next_fold_ns_ = 0;
+};
+
+}  // namespace sonde

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decides which threads of this process hold a CPU timer: those that burnt CPU lately, and only
+// they (traps 13-15). A timer costs one of RLIMIT_SIGPENDING, which belongs to the whole uid; so
+// idle threads give theirs back, and a thread that keeps our signal blocked loses it and is named
+// as not covered.
+//
+// Called by the agent thread ten times a second while the process is busy, less often else; a sweep
+// that took long (thousands of threads) makes the next one come later, so that sweeping stays below
+// kMaxShare of a core. Memory: about 100 bytes for each thread that holds a timer or once did.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "collectors/host_threads.h"
+#include "collectors/safe/cpu_timers.h"
+#include "collectors/safe/region.h"
+#include "collectors/safe/thread_table.h"
+
+namespace sonde {
+
+class CpuSweep {
+ public:
+  static constexpr uint64_t kBusyIntervalNs = 100'000'000;
+  static constexpr uint64_t kIdleIntervalNs = 500'000'000;
+  static constexpr uint64_t kReleaseAfterNs = 10'000'000'000;
+  static constexpr uint64_t kBlockedPauseNs = 10'000'000'000;
+  static constexpr uint64_t kMaxShare = 200;  // a sweep may take 1/200 of the time between sweeps
+
+  CpuSweep(const Region& region, ProcessId process, int agent_tid);
+
+  // Samples a second of CPU time, 1 … 1000, and the signal to use; hz 0 stops every timer. Timers
+  // in place change their period at once.
+  void SetRate(int hz, int signal);
+
+  // Lists threads, arms and disarms.
+  void Sweep(uint64_t now_ns);
+
+  // When the next sweep is due, CLOCK_MONOTONIC.
+  [[nodiscard]] uint64_t next_ns() const { return next_ns_; }
+
+  // CPU time went to threads that no sweep ever met: they live too briefly, and should arm
+  // themselves.
+  [[nodiscard]] bool threads_are_short_lived() const { return short_lived_; }
+
+  [[nodiscard]] const HostThreads& threads() const { return threads_; }
+  [[nodiscard]] bool IsTimed(int tid) const;
+
+  // Names of threads without a timer that should have one: our signal is blocked, or no timer was
+  // to be had.
+  [[nodiscard]] std::vector<std::string> BlockedThreads(uint64_t now_ns) const;
+  [[nodiscard]] uint64_t timers_refused() const { return refused_; }
+
+ private:
+  struct Timed {
+    ThreadId id;
+    uint32_t timer = kNoTimer;
+    uint64_t untimed_ns = 0;  // CPU time since the timer was given back
+    uint64_t cpu_at_arm_ns = 0;
+    uint64_t blocked_until_ns = 0;  // not tried again before
+    uint64_t seen_ns = 0;
+  };
+
+  void SweepThread(int tid, const HostThread& thread, uint64_t now_ns);
+  void Arm(int tid, const HostThread& thread, Timed* timed);
+  void Disarm(Timed* timed);
+  [[nodiscard]] bool KeepsSignalBlocked(const HostThread& thread, const Timed& timed) const;
+  void AdoptStrays(uint64_t now_ns);
+  void ForgetEnded(uint64_t now_ns);
+  void NoteShortLived(uint64_t now_ns);
+
+  const Region& region_;
+  ProcessId process_;
+  int agent_tid_;
+  HostThreads threads_;
+  std::unordered_map<int, Timed> timed_;
+  uint64_t period_ns_ = 0;
+  int signal_ = 0;
+  uint64_t next_ns_ = 0;
+  uint64_t refused_ = 0;
+  uint64_t process_cpu_ns_ = 0;
+  uint64_t agent_cpu_ns_ = 0;
+  int short_lived_score_ = 0;
+  bool short_lived_ = false;
+};
+
+}  // namespace sonde

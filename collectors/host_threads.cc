@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/host_threads.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cstddef>
+
+#include "collectors/safe/sys.h"
+
+namespace sonde {
+namespace {
+
+constexpr uint64_t kNameAgeNs = 10'000'000'000;  // a thread may rename itself
+
+// The kernel's clock ids: ~pid << 3 | CPUCLOCK_SCHED, and bit 2 for "of a thread".
+constexpr int CpuClock(int id, bool thread) {
+  return static_cast<int>(~static_cast<unsigned>(id) << 3 | 2U | (thread ? 4U : 0U));
+}
+
+bool ReadClock(int clock, uint64_t* ns) {
+  timespec at{};
+  if (sys::Failed(sys::Call(SYS_clock_gettime, clock, &at))) return false;
+  *ns = static_cast<uint64_t>(at.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(at.tv_nsec);
+  return true;
+}
+
+struct LinuxDirent64 {
+  uint64_t inode;
+  int64_t offset;
+  uint16_t record_size;
+  uint8_t type;
+  char name[1];
+};
+
+}  // namespace
+
+bool ThreadCpuTime(int tid, uint64_t* ns) { return ReadClock(CpuClock(tid, true), ns); }
+
+bool ProcessCpuTime(int pid, uint64_t* ns) { return ReadClock(CpuClock(pid, false), ns); }
+
+HostThreads::HostThreads(int skip_tid) : skip_tid_(skip_tid) {
+  const long fd =
+      sys::Call(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  task_fd_ = sys::Failed(fd) ? -1 : static_cast<int>(fd);
+}
+
+HostThreads::~HostThreads() {
+  if (task_fd_ >= 0) sys::Call(SYS_close, task_fd_);
+}
+
+void HostThreads::ReadName(int tid, HostThread* thread, uint64_t now_ns) const {
+  char path[32];
+  char digits[12];
+  size_t count = 0;
+  for (int rest = tid; rest > 0; rest /= 10) digits[count++] = static_cast<char>('0' + rest % 10);
+  char* at = path;
+  while (count > 0) *at++ = digits[--count];
+  memcpy(at, "/comm", 6);
+  const long fd = sys::Call(SYS_openat, task_fd_, path, O_RDONLY | O_CLOEXEC);
+  if (sys::Failed(fd)) return;
+  char name[32];
+  const long size = sys::Call(SYS_read, fd, name, sizeof name);
+  sys::Call(SYS_close, fd);
+  if (sys::Failed(size) || size == 0) return;
+  thread->name.assign(name, static_cast<size_t>(name[size - 1] == '\n' ? size - 1 : size));
+  thread->name_read_ns = now_ns;
+}
+
+void HostThreads::Update(int tid, uint64_t now_ns) {
+  uint64_t cpu_ns = 0;
+  if (!ThreadCpuTime(tid, &cpu_ns)) return;
+  auto [place, is_new] = threads_.try_emplace(tid);
+  HostThread& thread = place->second;
+  thread.delta_ns = is_new || cpu_ns < thread.cpu_ns ? 0 : cpu_ns - thread.cpu_ns;
+  thread.cpu_ns = cpu_ns;
+  thread.last_seen_ns = now_ns;
+  if (is_new || thread.delta_ns > 0) thread.last_busy_ns = now_ns;
+  if (is_new || (thread.delta_ns > 0 && now_ns - thread.name_read_ns > kNameAgeNs)) {
+    ReadName(tid, &thread, now_ns);
+  }
+}
+
+void HostThreads::Refresh(uint64_t now_ns) {
+  if (task_fd_ < 0) return;
+  sys::Call(SYS_lseek, task_fd_, 0L, SEEK_SET);
+  alignas(LinuxDirent64) char buffer[8192];
+  for (;;) {
+    const long size = sys::Call(SYS_getdents64, task_fd_, buffer, sizeof buffer);
+    if (sys::Failed(size) || size == 0) break;
+    for (long at = 0; at < size;) {
+      const auto* entry = reinterpret_cast<const LinuxDirent64*>(buffer + at);
+      at += entry->record_size;
+      const int tid = atoi(entry->name);
+      if (tid > 0 && tid != skip_tid_) Update(tid, now_ns);
+    }
+  }
+  std::erase_if(threads_, [&](const auto& item) { return item.second.last_seen_ns != now_ns; });
+}
+
+}  // namespace sonde

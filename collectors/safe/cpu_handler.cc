@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/safe/cpu_handler.h"
+
+#include <ucontext.h>
+
+#include <atomic>
+
+#include "collectors/safe/cpu_timers.h"
+#include "collectors/safe/region_record.h"
+#include "collectors/safe/scratch.h"
+#include "collectors/safe/sys.h"
+#include "collectors/safe/unwind_probe.h"
+
+namespace sonde {
+namespace {
+
+constexpr uint64_t kLongNs = 20'000'000;  // two ticks of the slowest kernel
+constexpr uint64_t kRoomNeeded = 1536;    // of stack below the handler's frame
+
+constinit CpuHandlerSetup g_setup{};
+constinit ScratchPool g_scratch{};
+constinit UnwindPublication g_tables{};
+constinit std::atomic<int> g_agent_tid{0};
+constinit std::atomic<uint64_t> g_stale{0};
+constinit PcRange g_unblock[kMaxUnblockRanges]{};
+constinit std::atomic<uint32_t> g_unblock_count{0};
+
+// Async-signal-safe.
+Registers RegistersOf(const ucontext_t& context) {
+  Registers out;
+  for (int i = 0; i < kGregCount; ++i) {
+    out.gpr[i] = static_cast<uint64_t>(context.uc_mcontext.gregs[i]);
+  }
+  return out;
+}
+
+// Async-signal-safe. False when a few frames of ours would run into the end of the stack.
+bool HasRoom(const ucontext_t& context) {
+  const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  const auto low = reinterpret_cast<uintptr_t>(context.uc_stack.ss_sp);
+  const bool alternate = (context.uc_stack.ss_flags & SS_DISABLE) == 0 && here >= low &&
+                         here < low + context.uc_stack.ss_size;
+  if (alternate) return here - low >= kRoomNeeded;
+  const uintptr_t below = (here - kRoomNeeded) & ~(kProbePageSize - 1);
+  return below == (here & ~(kProbePageSize - 1)) || PageReadable(below);
+}
+
+// Async-signal-safe. Whether the code at pc has just come out of a system call.
+bool AfterSystemCall(uintptr_t pc) {
+  const uintptr_t at = pc - 2;
+  if (!PageReadable(at & ~(kProbePageSize - 1)) || !PageReadable(pc & ~(kProbePageSize - 1))) {
+    return false;
+  }
+  const auto* code = reinterpret_cast<const volatile uint8_t*>(at);
+  return code[0] == 0x0F && code[1] == 0x05;
+}
+
+// Async-signal-safe.
+bool InUnblockingCall(uintptr_t pc) {
+  const uint32_t count = g_unblock_count.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < count; ++i) {
+    if (pc >= g_unblock[i].begin && pc < g_unblock[i].end) return true;
+  }
+  return false;
+}
+
+// Async-signal-safe. A long weight is honest when the thread was inside one long system call all
+// the time: timers expire there, and the signal waits for the way out. Anything else had the signal
+// blocked.
+bool WasBlocked(uint64_t weight_ns, uint64_t period_ns, uintptr_t pc) {
+  if (weight_ns <= 2 * period_ns || weight_ns <= kLongNs) return false;
+  return !AfterSystemCall(pc) || InUnblockingCall(pc);
+}
+
+// Async-signal-safe.
+void CountBlocked(ThreadId thread, uint64_t events, uint64_t amount) {
+  const uint64_t frame = static_cast<uint64_t>(SyntheticFrame::kSignalBlocked);
+  const StackContent stack{&frame, 1, StackFlags(StackEnd::kRoot)};
+  RecordStack(g_setup.region, stack, thread, Kind::kCpu, events, amount);
+}
+
+// Async-signal-safe.
+void CountStack(const ucontext_t& context, ThreadId thread, uint64_t events, uint64_t amount) {
+  if (!HasRoom(context)) {
+    return CountDrop(g_setup.region, Kind::kCpu, DropReason::kNoRoomOnStack, events, amount);
+  }
+  const ScratchBuffer buffer(&g_scratch);
+  if (buffer.frames() == nullptr) {
+    return CountDrop(g_setup.region, Kind::kCpu, DropReason::kScratchBusy, events, amount);
+  }
+  const WalkResult walk =
+      WalkStack(g_tables, RegistersOf(context), StackBounds{}, buffer.frames(), kMaxDepth);
+  const StackContent stack{buffer.frames(), walk.depth, StackFlags(walk.end)};
+  RecordStack(g_setup.region, stack, thread, Kind::kCpu, events, amount);
+}
+
+// Async-signal-safe.
+void CountExpiry(TimerSlot& timer, uint64_t expiries, const ucontext_t& context) {
+  const uint64_t period_ns = timer.period_ns.load(std::memory_order_relaxed);
+  const ThreadId thread = UnpackThread(timer.thread.load(std::memory_order_relaxed));
+  const uint64_t weight_ns = expiries * period_ns;
+  timer.fired_ns.fetch_add(weight_ns, std::memory_order_relaxed);
+  const auto pc = static_cast<uintptr_t>(context.uc_mcontext.gregs[REG_RIP]);
+  if (!WasBlocked(weight_ns, period_ns, pc))
+    return CountStack(context, thread, expiries, weight_ns);
+  CountStack(context, thread, 1, period_ns);
+  CountBlocked(thread, expiries - 1, weight_ns - period_ns);
+}
+
+// Async-signal-safe. Takes over a rate that the tree's agent changed since.
+void FollowAgent(TimerSlot& timer) {
+  if (g_setup.wanted_period_ns == nullptr) return;
+  const uint64_t wanted_ns = g_setup.wanted_period_ns->load(std::memory_order_relaxed);
+  if (wanted_ns != timer.period_ns.load(std::memory_order_relaxed)) ResetTimer(timer, wanted_ns);
+}
+
+// Async-signal-safe. Sent by somebody: to wake the agent thread, or to the host.
+void OnForeignSignal(int signal) {
+  if (g_agent_tid.load(std::memory_order_relaxed) == sys::Gettid()) return;
+  if (g_setup.foreign_signal != nullptr) g_setup.foreign_signal(signal);
+}
+
+}  // namespace
+
+// Async-signal-safe.
+const char* SyntheticFrameName(uint64_t frame) {
+  return frame == static_cast<uint64_t>(SyntheticFrame::kSignalBlocked) ? "[signal blocked]"
+                                                                        : nullptr;
+}
+
+// Async-signal-safe.
+void CpuSignalHandler(int signal, siginfo_t* info, void* context) {
+  const auto cookie = reinterpret_cast<uint64_t>(info->si_value.sival_ptr);
+  if (info->si_code != SI_TIMER || !TimerCookie::IsOurs(cookie)) return OnForeignSignal(signal);
+  TimerSlot* timer = FindTimer(cookie);
+  if (timer == nullptr) {
+    g_stale.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  const auto expiries = static_cast<uint64_t>(info->si_overrun < 0 ? 0 : info->si_overrun) + 1;
+  CountExpiry(*timer, expiries, *static_cast<const ucontext_t*>(context));
+  FollowAgent(*timer);
+}
+
+// Cold path only.
+void SetUpCpuHandler(const CpuHandlerSetup& setup) { g_setup = setup; }
+
+// Cold path only.
+void SetUnblockRanges(const PcRange* ranges, uint32_t count) {
+  count = count < kMaxUnblockRanges ? count : kMaxUnblockRanges;
+  for (uint32_t i = 0; i < count; ++i) g_unblock[i] = ranges[i];
+  g_unblock_count.store(count, std::memory_order_release);  // pairs with InUnblockingCall
+}
+
+// Async-signal-safe.
+void SetAgentThread(int tid) { g_agent_tid.store(tid, std::memory_order_relaxed); }
+
+// Async-signal-safe.
+UnwindPublication& CpuUnwindTables() { return g_tables; }
+
+// Async-signal-safe.
+uint64_t StaleCpuSignals() { return g_stale.load(std::memory_order_relaxed); }
+
+// Async-signal-safe.
+void CpuHandlerAfterFork() {
+  g_scratch.ResetAfterFork();
+  g_tables.AfterForkInChild();
+}
+
+}  // namespace sonde

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/safe/cpu_timers.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+#include "collectors/safe/signal_block.h"
+#include "collectors/safe/sys.h"
+
+namespace sonde {
+namespace {
+
+constinit SpinLock g_lock{};
+constinit TimerSlot g_slots[kMaxTimers]{};
+constinit std::atomic<uint32_t> g_held{0};
+constinit TimerBudget g_budget{};
+constinit uint32_t g_next_hint = 0;
+constinit bool g_allowed = true;
+
+// The kernel's encoding of "CPU clock of thread tid" (CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED).
+constexpr clockid_t ThreadClock(int tid) {
+  return static_cast<clockid_t>(~static_cast<unsigned>(tid) << 3 | 6);
+}
+
+timespec ToTimespec(uint64_t ns) {
+  return {static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+}
+
+long SetTime(int32_t kernel_id, uint64_t first_ns, uint64_t period_ns) {
+  const itimerspec spec{ToTimespec(period_ns), ToTimespec(first_ns)};
+  return sys::Call(SYS_timer_settime, kernel_id, 0L, &spec, 0L);
+}
+
+long CreateTimer(int tid, int signal, uint64_t cookie, int32_t* kernel_id) {
+  sigevent event{};
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = signal;
+  event.sigev_value.sival_ptr = reinterpret_cast<void*>(cookie);
+  event._sigev_un._tid = tid;
+  return sys::Call(SYS_timer_create, ThreadClock(tid), &event, kernel_id);
+}
+
+uint32_t FreeSlotLocked() {
+  for (uint32_t i = 0; i < kMaxTimers; ++i) {
+    const uint32_t index = (g_next_hint + i) % kMaxTimers;
+    if (g_slots[index].tid.load(std::memory_order_relaxed) == 0) {
+      g_next_hint = index + 1;
+      return index;
+    }
+  }
+  return kNoTimer;
+}
+
+bool TakeFromBudget() {
+  if (g_budget.total == nullptr) return g_held.load(std::memory_order_relaxed) < g_budget.limit;
+  if (g_budget.total->fetch_add(1, std::memory_order_relaxed) >= g_budget.limit) {
+    g_budget.total->fetch_sub(1, std::memory_order_relaxed);
+    return false;
+  }
+  g_budget.mine->fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+void ReturnToBudget() {
+  if (g_budget.total == nullptr) return;
+  g_budget.total->fetch_sub(1, std::memory_order_relaxed);
+  g_budget.mine->fetch_sub(1, std::memory_order_relaxed);
+}
+
+void FreeLocked(TimerSlot& slot) {
+  slot.generation.fetch_add(1, std::memory_order_release);  // even: late signals find nothing
+  slot.tid.store(0, std::memory_order_relaxed);
+  g_held.fetch_sub(1, std::memory_order_relaxed);
+  ReturnToBudget();
+}
+
+void StopLocked(TimerSlot& slot) {
+  if (slot.tid.load(std::memory_order_relaxed) == 0) return;
+  sys::Call(SYS_timer_delete, slot.kernel_id);
+  FreeLocked(slot);
+}
+
+int StartLocked(int tid, ThreadId thread, uint64_t period_ns, uint64_t first_ns, int signal) {
+  if (!g_allowed || signal == 0) return -EBUSY;
+  const uint32_t index = FreeSlotLocked();
+  if (index == kNoTimer || !TakeFromBudget()) return -EAGAIN;
+  TimerSlot& slot = g_slots[index];
+  const uint32_t generation = slot.generation.load(std::memory_order_relaxed) + 1;
+  const TimerCookie cookie{static_cast<uint16_t>(index), generation};
+  const long created = CreateTimer(tid, signal, cookie.Pack(), &slot.kernel_id);
+  if (sys::Failed(created)) {
+    ReturnToBudget();
+    return static_cast<int>(created);
+  }
+  slot.thread.store(PackThread(thread), std::memory_order_relaxed);
+  slot.period_ns.store(period_ns, std::memory_order_relaxed);
+  slot.fired_ns.store(0, std::memory_order_relaxed);
+  slot.tid.store(tid, std::memory_order_relaxed);
+  slot.generation.store(generation, std::memory_order_release);  // pairs with FindTimer
+  g_held.fetch_add(1, std::memory_order_relaxed);
+  SetTime(slot.kernel_id, first_ns, period_ns);
+  return static_cast<int>(index);
+}
+
+}  // namespace
+
+// Async-signal-safe.
+int StartTimer(int tid, ThreadId thread, uint64_t period_ns, uint64_t first_ns, int signal) {
+  SignalBlock block;
+  SpinGuard guard(g_lock);
+  return StartLocked(tid, thread, period_ns, first_ns, signal);
+}
+
+// Async-signal-safe. The cycle counter through the finaliser of SplitMix64 (Steele et al., 2014).
+uint64_t RandomPhase(uint64_t period_ns) {
+  uint64_t x = __builtin_ia32_rdtsc() + 0x9E3779B97F4A7C15;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+  return (x ^ (x >> 31)) % period_ns + 1;
+}
+
+// Async-signal-safe.
+void StopTimer(uint32_t index) {
+  SignalBlock block;
+  SpinGuard guard(g_lock);
+  if (index < kMaxTimers) StopLocked(g_slots[index]);
+}
+
+// Async-signal-safe.
+void StopAllTimers(StopReason) {
+  SignalBlock block;
+  SpinGuard guard(g_lock);
+  g_allowed = false;
+  for (TimerSlot& slot : g_slots) {
+    if (g_held.load(std::memory_order_relaxed) == 0) break;
+    StopLocked(slot);
+  }
+}
+
+// Async-signal-safe.
+void AllowTimers() {
+  SignalBlock block;
+  SpinGuard guard(g_lock);
+  g_allowed = true;
+}
+
+// Async-signal-safe.
+void SetTimerPeriod(uint64_t period_ns) {
+  SignalBlock block;
+  SpinGuard guard(g_lock);
+  for (TimerSlot& slot : g_slots) {
+    if (slot.tid.load(std::memory_order_relaxed) == 0) continue;
+    slot.period_ns.store(period_ns, std::memory_order_relaxed);
+    SetTime(slot.kernel_id, period_ns, period_ns);
+  }
+}
+
+// Async-signal-safe. No lock: the slot cannot be given to another thread while its own handler
+// runs, and setting a timer that is being deleted fails harmlessly.
+void ResetTimer(TimerSlot& slot, uint64_t period_ns) {
+  slot.period_ns.store(period_ns, std::memory_order_relaxed);
+  SetTime(slot.kernel_id, period_ns, period_ns);
+}
+
+// Cold path only.
+void SetTimerBudget(const TimerBudget& budget) { g_budget = budget; }
+
+// Async-signal-safe.
+uint32_t TimersHeld() { return g_held.load(std::memory_order_relaxed); }
+
+// Async-signal-safe.
+TimerSlot* FindTimer(uint64_t packed_cookie) {
+  const TimerCookie cookie = TimerCookie::Unpack(packed_cookie);
+  if (cookie.index >= kMaxTimers) return nullptr;
+  TimerSlot& slot = g_slots[cookie.index];
+  const uint32_t generation = slot.generation.load(std::memory_order_acquire);
+  return (generation & 0xFFFFFF) == cookie.generation && (generation & 1) != 0 ? &slot : nullptr;
+}
+
+// Cold path only.
+TimerSlot& TimerAt(uint32_t index) { return g_slots[index]; }
+
+// Async-signal-safe.
+void TimersAfterFork() {
+  g_lock.Reset();
+  g_budget = TimerBudget{};  // the parent's: nothing of this process is in it
+  for (TimerSlot& slot : g_slots) {
+    if (g_held.load(std::memory_order_relaxed) == 0) break;
+    if (slot.tid.load(std::memory_order_relaxed) != 0) FreeLocked(slot);
+  }
+  g_held.store(0, std::memory_order_relaxed);
+  g_allowed = true;
+}
+
+}  // namespace sonde
