@@ -132,6 +132,11 @@ std::string ConfigStore::Apply(std::span<const ConfigChange> changes, int64_t fo
   return {};
 }
 
+void ConfigStore::Forget(const Setting& setting) {
+  requests_.Drop(setting);
+  Resolve();
+}
+
 std::string ConfigStore::CheckChange(const ConfigChange& change, Layer* next) const {
   const Setting* setting = FindSetting(change.name);
   if (setting == nullptr) return std::string(UnknownName(change.name).view()) + "\n";

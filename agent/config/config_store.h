@@ -51,6 +51,9 @@ class ConfigStore {
   [[nodiscard]] std::string Apply(std::span<const ConfigChange> changes, int64_t for_ms,
                                   int64_t now_ms);
 
+  // Drops what a request has set.
+  void Forget(const Setting& setting);
+
   // What is wrong with the environment and the file, one line each.
   std::string problems() const;
 

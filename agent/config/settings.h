@@ -12,7 +12,17 @@
 
 namespace sonde {
 
-enum class ValueKind : uint8_t { Text, Path, Address, Switch, Integer, Bytes, Duration, Signal, Choice };
+enum class ValueKind : uint8_t {
+  Text,
+  Path,
+  Address,
+  Switch,
+  Integer,
+  Bytes,
+  Duration,
+  Signal,
+  Choice
+};
 
 // A string in place; always NUL-terminated.
 struct Text {
@@ -31,10 +41,11 @@ struct Text {
 };
 
 template <ValueKind kind>
-using ValueOf = std::conditional_t<
-    kind == ValueKind::Switch, bool,
-    std::conditional_t<kind == ValueKind::Text || kind == ValueKind::Path || kind == ValueKind::Address, Text,
-                       int64_t>>;
+using ValueOf =
+    std::conditional_t<kind == ValueKind::Switch, bool,
+                       std::conditional_t<kind == ValueKind::Text || kind == ValueKind::Path ||
+                                              kind == ValueKind::Address,
+                                          Text, int64_t>>;
 
 struct Settings {
 #define SONDE_SETTING(field, name, kind, fallback, ...) ValueOf<ValueKind::kind> field = fallback;

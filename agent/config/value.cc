@@ -40,7 +40,9 @@ const T& Member(const Setting& setting, const Settings& settings) {
   return *reinterpret_cast<const T*>(reinterpret_cast<const char*>(&settings) + setting.offset);
 }
 
-bool IsText(ValueKind kind) { return kind == ValueKind::Text || kind == ValueKind::Path || kind == ValueKind::Address; }
+bool IsText(ValueKind kind) {
+  return kind == ValueKind::Text || kind == ValueKind::Path || kind == ValueKind::Address;
+}
 size_t SizeOf(ValueKind kind) {
   if (kind == ValueKind::Switch) return sizeof(bool);
   return IsText(kind) ? sizeof(Text) : sizeof(int64_t);

@@ -102,7 +102,7 @@ http::Answer ServeConfig(Context& context, const http::Request&) {
   out.BeginArray("settings");
   for (const Setting& setting : Schema()) WriteSetting(*context.config, setting, &out);
   out.EndArray();
-  out.Add("problems", context.config->problems());
+  AddLines("problems", context.config->problems(), &out);
   out.EndObject();
   http::Response response = http::Response::Text(200, out.Take());
   response.content_type = "application/json";
@@ -110,29 +110,39 @@ http::Answer ServeConfig(Context& context, const http::Request&) {
 }
 
 http::Answer ChangeConfig(Context& context, const http::Request& request) {
-  const bool was_enabled = context.config->current().enable;
   std::string refused = ApplyAll(context, request, {});
   if (!refused.empty()) return BadRequest(std::move(refused));
-  const bool enabled = context.config->current().enable;
-  if (was_enabled && !enabled) context.sources->Off();
-  if (!was_enabled && enabled) context.sources->On();
   return ServeConfig(context, request);
 }
 
+// For a while it is a setting that comes back by itself; for good it is the agent's own switch.
 http::Answer SwitchOff(Context& context, const http::Request& request) {
+  if (AllParameters(request).empty()) {
+    context.sources->Off();
+    return {http::Response::Text(200, "off: nothing is sampled until POST /debug/sonde/on\n"),
+            nullptr};
+  }
   std::string refused = ApplyAll(context, request, {{"enable", "off"}});
   if (!refused.empty()) return BadRequest(std::move(refused));
-  context.sources->Off();
-  return {http::Response::Text(200,
-                               "off: nothing is sampled until POST /debug/sonde/on or a restart\n"),
+  return {http::Response::Text(200, "off: nothing is sampled until the given time has passed\n"),
           nullptr};
 }
 
-http::Answer SwitchOn(Context& context, const http::Request& request) {
-  std::string refused = ApplyAll(context, request, {{"enable", "on"}});
-  if (!refused.empty()) return BadRequest(std::move(refused));
+// A former request to be off is forgotten; what the file or the environment says is overridden, and
+// said.
+http::Answer SwitchOn(Context& context, const http::Request&) {
+  const Setting& enable = *FindSetting("enable");
+  context.config->Forget(enable);
+  std::string text = "on\n";
+  if (!context.config->current().enable) {
+    text = std::string("on, although the ") + SourceText(context.config->source(enable)) +
+           " says SONDE_ENABLE = off\n";
+    const ConfigChange on[] = {{"enable", "on"}};
+    std::string refused = context.config->Apply(on, 0, http::NowMs());
+    if (!refused.empty()) return BadRequest(std::move(refused));
+  }
   context.sources->On();
-  return {http::Response::Text(200, "on\n"), nullptr};
+  return {http::Response::Text(200, std::move(text)), nullptr};
 }
 
 }  // namespace sonde

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/endpoints/report_writer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "agent/endpoints/text_util.h"
@@ -10,7 +11,9 @@ namespace {
 
 void AppendEscaped(std::string* out, char c) {
   static constexpr char kHex[] = "0123456789abcdef";
-  if (c == '"' || c == '\\') {
+  if (c == '\n') {
+    *out += "\\n";
+  } else if (c == '"' || c == '\\') {
     out->push_back('\\');
     out->push_back(c);
   } else if (static_cast<unsigned char>(c) < 0x20) {
@@ -106,6 +109,16 @@ void TextWriter::Scalar(std::string_view key, std::string_view text, bool) {
   if (depth_ > 0) out_ += std::string(2 * static_cast<size_t>(depth_), ' ');
   if (!key.empty()) out_ += std::string(key) + ": ";
   out_ += ValidUtf8(text) + "\n";
+}
+
+void AddLines(std::string_view key, std::string_view text, ReportWriter* out) {
+  out->BeginArray(key);
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    out->Add("", text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  out->EndArray();
 }
 
 }  // namespace sonde

@@ -73,4 +73,7 @@ class TextWriter final : public ReportWriter {
   bool in_row_ = false;  // an object inside an array is one line
 };
 
+// An array with one member for each line of `text`.
+void AddLines(std::string_view key, std::string_view text, ReportWriter* out);
+
 }  // namespace sonde

@@ -47,16 +47,6 @@ void WriteLines(std::string_view key, const std::vector<std::string>& lines, Rep
   out->EndArray();
 }
 
-void WriteText(std::string_view key, std::string_view text, ReportWriter* out) {
-  out->BeginArray(key);
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    out->Add("", text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  out->EndArray();
-}
-
 void WriteAgent(const AgentStatus& status, const Context& context, ReportWriter* out) {
   out->BeginObject("agent");
   out->Add("cpu_seconds", status.agent_cpu_seconds);
@@ -110,7 +100,7 @@ void WriteStatus(Context& context, ReportWriter* out) {
   WriteCpu(status, out);
   WriteAgent(status, context, out);
   WriteLines("not_covered", status.not_covered, out);
-  WriteText("config_problems", context.config->problems() + context.token.error(), out);
+  AddLines("config_problems", context.config->problems() + context.token.error(), out);
   WriteListeners(context, out);
   WriteProcesses(status, out);
   WriteThreads(status, out);

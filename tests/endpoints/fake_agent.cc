@@ -16,15 +16,15 @@
 
 #include "agent/config/config_store.h"
 #include "agent/config/environment.h"
-#include "agent/endpoints/front.h"
 #include "agent/http/socket.h"
+#include "tests/endpoints/fake_front.h"
 #include "tests/endpoints/fake_sources.h"
 
 namespace {
 
 struct Arguments {
   int64_t seconds = 600;
-  sonde::FrontOptions front = {.inside_container = true, .unix_address = {}};
+  sonde::testing::FrontOptions front;
   std::vector<const char*> environment;
 };
 
@@ -64,9 +64,9 @@ int main(int argc, char** argv) {
   sonde::ConfigStore config(environment);
   std::fprintf(stderr, "%s", config.problems().c_str());
   sonde::testing::FakeSources sources;
-  sonde::Front front(&sources, &config, arguments.front);
-  if (const std::string errors = front.ListenErrors(); !errors.empty()) {
-    std::fprintf(stderr, "%s", errors.c_str());
+  sonde::testing::FakeFront front(&sources, &config, arguments.front);
+  if (!front.errors().empty()) {
+    std::fprintf(stderr, "%s", front.errors().c_str());
     return 1;
   }
   std::printf("listening on %s\n", config.current().listen.data);
