@@ -61,7 +61,7 @@ class ComponentTest(unittest.TestCase):
                 self.assertEqual(PRELOAD, env["LD_PRELOAD"].split(":")[0])
                 self.assertEqual("main", env["SONDE_TARGET"])
                 port = named(app["ports"], "sonde-metrics")[0]["containerPort"]
-                self.assertEqual(f"0.0.0.0:{port}", env["SONDE_METRICS_LISTEN"])
+                self.assertEqual(f":{port}", env["SONDE_METRICS_LISTEN"])
                 mount = named(app["volumeMounts"], "sonde-agent")[0]
                 self.assertTrue(mount["readOnly"])
                 self.assertTrue(PRELOAD.startswith(mount["mountPath"] + "/"))
