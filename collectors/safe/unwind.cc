@@ -30,8 +30,9 @@ struct Walk {
   uint64_t readable_high;
   StackBounds bounds;
   uint64_t limit;       // end of this stack
-  uint64_t gregs;       // address of all registers of this frame, or 0: only rsp and rbp are known
+  uint64_t gregs;       // address of the registers of the last frame that all are known of
   bool gregs_on_stack;  // they are a signal frame's, on memory that has to be checked
+  bool exact;  // this is that frame: every register counts, and the pc is no return address
   StackEnd end;
   bool unknown_pc;
 };
@@ -97,7 +98,7 @@ void GoTo(Walk& walk, uint64_t return_address, uint64_t sp) {
   walk.frames[walk.depth++] = return_address;
   walk.after = return_address;
   walk.sp = sp;
-  walk.gregs = 0;
+  walk.exact = false;
 }
 
 // Async-signal-safe.
@@ -126,14 +127,23 @@ bool FollowsCall(const Walk& walk, uint64_t address) {
   return code[1] == 0xff && (code[2] & 0x38) == 0x10;
 }
 
-// Frame 0 in code without rules: it may not have touched its stack yet, or have been reached by a
-// call to nowhere. Async-signal-safe.
-bool StepLeaf(Walk& walk) {
+// Takes the word at `slot` for the return address, if code is known before it that ends in a call.
+// Async-signal-safe.
+bool StepToReturnAddressAt(Walk& walk, uint64_t slot) {
   uint64_t return_address;
-  if (!ReadWord(walk, walk.sp, &return_address)) return false;
+  if (!ReadWord(walk, slot, &return_address)) return false;
   if (!InKnownCode(walk, return_address - 1) || !FollowsCall(walk, return_address)) return false;
-  GoTo(walk, return_address, walk.sp + kWord);
+  GoTo(walk, return_address, slot + kWord);
   return true;
+}
+
+// Frame 0 in code without rules: it may not have touched its stack yet (or a call to nowhere has
+// led here), or only just pushed the caller's rbp. Async-signal-safe.
+bool StepLeaf(Walk& walk) {
+  if (StepToReturnAddressAt(walk, walk.sp)) return true;
+  uint64_t pushed;
+  if (!ReadWord(walk, walk.sp, &pushed) || pushed != walk.rbp) return false;
+  return StepToReturnAddressAt(walk, walk.sp + kWord);
 }
 
 // Async-signal-safe.
@@ -160,8 +170,7 @@ bool StepFramePointer(Walk& walk) {
 
 // Async-signal-safe.
 bool StepWithoutRule(Walk& walk) {
-  const bool exact = walk.gregs != 0;
-  if (exact && walk.sp % kWord == 0 && StepLeaf(walk)) return true;
+  if (walk.exact && walk.sp % kWord == 0 && StepLeaf(walk)) return true;
   return StepFramePointer(walk);
 }
 
@@ -171,6 +180,7 @@ bool StepWithoutRule(Walk& walk) {
 bool StepSignal(Walk& walk) {
   walk.gregs = walk.sp + kGregsInUcontext;
   walk.gregs_on_stack = true;
+  walk.exact = true;
   uint64_t pc, sp, rbp;
   if (!ReadGreg(walk, kRip, &pc) || !ReadGreg(walk, kRsp, &sp) || !ReadGreg(walk, kRbp, &rbp)) {
     return false;
@@ -183,14 +193,44 @@ bool StepSignal(Walk& walk) {
   return true;
 }
 
+// Whether reg = `value` makes a frame that was called, nearer than `nearest`. Async-signal-safe.
+bool LeadsToCall(Walk& walk, const UnwindRule& rule, uint64_t value, uint64_t nearest) {
+  const uint64_t cfa = value + static_cast<uint64_t>(int64_t{rule.offset});
+  uint64_t return_address;
+  if (cfa <= walk.sp || cfa >= nearest || cfa > walk.limit || cfa % kWord != 0) return false;
+  return ReadWord(walk, cfa - kWord, &return_address) && InKnownCode(walk, return_address - 1) &&
+         FollowsCall(walk, return_address);
+}
+
+// The register of a rule in a frame that is not the innermost: in practice rbx in the dynamic
+// linker's resolver. Either no callee has changed it, or one has saved it below, and of what is
+// there and could be it, it is what leads to the nearest frame. Async-signal-safe.
+bool FindRegister(Walk& walk, const UnwindRule& rule, uint64_t* value) {
+  constexpr uint64_t kFarthest = 4096;
+  const auto offset = static_cast<uint64_t>(int64_t{rule.offset});
+  const uint64_t none = walk.sp + kFarthest;
+  uint64_t nearest = none, bottom, candidate;
+  if (rule.cfa != CfaKind::kRegister) return End(walk, StackEnd::kNoUnwindData);
+  if (!ReadGreg(walk, rule.reg, &candidate) || !ReadGreg(walk, kRsp, &bottom)) return false;
+  if (LeadsToCall(walk, rule, candidate, nearest)) nearest = candidate + offset;
+  const uint64_t lowest = bottom > walk.sp - kFarthest ? bottom : walk.sp - kFarthest;
+  for (uint64_t slot = walk.sp - kWord; slot >= lowest; slot -= kWord) {
+    if (!ReadWord(walk, slot, &candidate)) return false;
+    if (LeadsToCall(walk, rule, candidate, nearest)) nearest = candidate + offset;
+  }
+  if (nearest == none) return End(walk, StackEnd::kNoUnwindData);
+  *value = nearest - offset;
+  return true;
+}
+
 // Async-signal-safe.
 bool ComputeCfa(Walk& walk, const UnwindRule& rule, uint64_t* cfa) {
   const auto offset = static_cast<uint64_t>(int64_t{rule.offset});
   const auto addend = static_cast<uint64_t>(int64_t{rule.addend});
   uint64_t base = rule.reg == kRbp ? walk.rbp : walk.sp;
   if (rule.reg != kRbp && rule.reg != kRsp) {
-    if (walk.gregs == 0) return End(walk, StackEnd::kNoUnwindData);
-    if (!ReadGreg(walk, rule.reg, &base)) return false;
+    if (walk.exact ? !ReadGreg(walk, rule.reg, &base) : !FindRegister(walk, rule, &base))
+      return false;
   }
   if (rule.cfa == CfaKind::kPlt) {
     *cfa = walk.sp + kWord + (((walk.after - 1) & 15) >= offset ? kWord : 0);
@@ -305,7 +345,7 @@ inline void FastSteps(Walk& walk) {
   const auto depth = static_cast<uint32_t>(out - walk.frames);
   walk.readable_high = high;
   if (depth == walk.depth) return;
-  walk.gregs = 0;
+  walk.exact = false;
   walk.depth = depth;
   walk.after = after;
   walk.sp = sp;
@@ -334,6 +374,7 @@ WalkResult WalkStack(const UnwindIndex* index, const Registers& registers, Stack
   walk.limit = LimitOf(bounds, walk.sp);
   walk.gregs = reinterpret_cast<uint64_t>(registers.gpr);
   walk.gregs_on_stack = false;
+  walk.exact = true;
   walk.end = StackEnd::kDepthLimit;
   walk.unknown_pc = false;
   do {

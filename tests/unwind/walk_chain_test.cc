@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+// Walks real stacks and compares them with what is known about them and with libunwind. The main
+// test single-steps through the workload, so that every instruction of it, of the procedure linkage
+// table and of the parts of libc that it uses is once the place of a sample.
+#define UNW_LOCAL_ONLY
+#include <gtest/gtest.h>
+#include <libunwind.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "collectors/safe/unwind.h"
+#include "collectors/unwind_tables.h"
+#include "workload.h"
+
+namespace sonde {
+namespace {
+
+#define NOINLINE __attribute__((noinline, noclone))
+
+constexpr uint32_t kMaxFrames = 128;
+
+struct Stack {
+  uint64_t frames[kMaxFrames];
+  WalkResult result;
+};
+
+UnwindPublication g_publication;
+
+// Tables of everything that is loaded when the test starts.
+const UnwindTables& Tables() {
+  static auto* const tables = [] {
+    auto* made = new UnwindTables(g_publication, size_t{64} << 20);
+    made->Refresh();
+    return made;
+  }();
+  return *tables;
+}
+
+void Walk(const Registers& registers, Stack* out) {
+  out->result = WalkStack(g_publication, registers, StackBounds(), out->frames, kMaxFrames);
+}
+
+Registers FromContext(const void* context) {
+  Registers registers;
+  static_assert(sizeof(registers.gpr) == kGregCount * sizeof(greg_t));
+  memcpy(registers.gpr, static_cast<const ucontext_t*>(context)->uc_mcontext.gregs,
+         sizeof(registers.gpr));
+  return registers;
+}
+
+uint32_t WalkByLibunwind(void* context, uint64_t* frames) {
+  unw_cursor_t cursor;
+  uint32_t depth = 0;
+  unw_init_local2(&cursor, static_cast<unw_context_t*>(context), UNW_INIT_SIGNAL_FRAME);
+  do {
+    unw_word_t pc = 0;
+    unw_get_reg(&cursor, UNW_REG_IP, &pc);
+    if (pc == 0) break;
+    frames[depth++] = pc;
+  } while (depth < kMaxFrames && unw_step(&cursor) > 0);
+  return depth;
+}
+
+// What the outer frames are while the workload runs: the callers of the function under test.
+Stack g_outer;
+
+bool EndsInOuterFrames(const uint64_t* frames, uint32_t depth) {
+  const uint32_t outer = g_outer.result.depth - 1;  // all but the frame of the test itself
+  return depth > outer && std::equal(frames + depth - outer, frames + depth, g_outer.frames + 1);
+}
+
+struct StepCounts {
+  uint64_t steps = 0;
+  uint64_t wrong = 0;            // ours did not reach the outer frames, and libunwind did
+  uint64_t libunwind_wrong = 0;  // libunwind did not, and ours did
+  uint64_t neither = 0;
+  uint64_t differ = 0;  // both did, by different ways
+  uint64_t first_wrong_pc = 0;
+  uint64_t first_differing_pc = 0;
+};
+StepCounts g_counts;
+
+// There libunwind goes by the frame pointer and loses a caller.
+bool InAssembly(uint64_t pc) {
+  return pc >= reinterpret_cast<uint64_t>(AsmLeaf) && pc < reinterpret_cast<uint64_t>(AsmEnd);
+}
+
+void OnStep(int, siginfo_t*, void* context) {
+  Stack ours;
+  uint64_t theirs[kMaxFrames];
+  const Registers registers = FromContext(context);
+  Walk(registers, &ours);
+  const uint32_t depth = WalkByLibunwind(context, theirs);
+  ++g_counts.steps;
+  const bool right =
+      EndsInOuterFrames(ours.frames, ours.result.depth) && ours.result.end == StackEnd::kRoot;
+  const bool libunwind_right = EndsInOuterFrames(theirs, depth);
+  const bool same = depth == ours.result.depth && std::equal(theirs, theirs + depth, ours.frames);
+  if (!right && libunwind_right && g_counts.wrong++ == 0)
+    g_counts.first_wrong_pc = registers.gpr[kRip];
+  if (right && !libunwind_right) ++g_counts.libunwind_wrong;
+  if (!right && !libunwind_right) ++g_counts.neither;
+  if (right && libunwind_right && !same && !InAssembly(registers.gpr[kRip]) &&
+      g_counts.differ++ == 0) {
+    g_counts.first_differing_pc = registers.gpr[kRip];
+  }
+}
+
+// The trap flag makes the processor raise SIGTRAP after each instruction.
+void StartStepping() { asm volatile("pushfq\n orq $0x100, (%%rsp)\n popfq" ::: "memory", "cc"); }
+void StopStepping() { asm volatile("pushfq\n andq $~0x100, (%%rsp)\n popfq" ::: "memory", "cc"); }
+
+volatile int g_leaf_calls;
+void Leaf() { g_leaf_calls = g_leaf_calls + 1; }
+
+NOINLINE void RunWorkload() {
+  workload::Plain(4, Leaf);
+  workload::Alloca(200, Leaf);
+  workload::Alloca(6000, Leaf);
+  workload::Aligned(Leaf);
+  workload::AlignedWithStackArguments(Leaf, 2, 3, 4, 5, 6, 7, 8);
+  workload::TailCall(Leaf);
+  workload::EndsInNoReturn(Leaf);
+  workload::ThroughLibc(Leaf);
+  workload::ThroughPlt();
+  workload::Exceptions();
+  workload::Arithmetic();
+  AsmWithFramePointer(Leaf);
+}
+
+// -mno-red-zone matters: the stepping switch pushes.
+NOINLINE void StepThroughWorkload() {
+  Registers registers;
+  CaptureRegisters(&registers);
+  Walk(registers, &g_outer);
+  StartStepping();
+  RunWorkload();
+  StopStepping();
+}
+
+class Handler {
+ public:
+  Handler(int signal, void (*function)(int, siginfo_t*, void*), int flags) : signal_(signal) {
+    struct sigaction action = {};
+    action.sa_sigaction = function;
+    action.sa_flags = SA_SIGINFO | flags;
+    sigaction(signal, &action, &old_);
+  }
+  ~Handler() { sigaction(signal_, &old_, nullptr); }
+
+ private:
+  const int signal_;
+  struct sigaction old_;
+};
+
+TEST(WalkChain, EveryInstructionOfTheWorkloadIsWalkedToTheRoot) {
+  Tables();
+  const Handler handler(SIGTRAP, OnStep, 0);
+  g_counts = StepCounts();
+  StepThroughWorkload();
+  printf("%lu steps: %lu wrong, libunwind %lu wrong, neither right %lu, %lu differ\n",
+         g_counts.steps, g_counts.wrong, g_counts.libunwind_wrong, g_counts.neither,
+         g_counts.differ);
+  EXPECT_EQ(g_outer.result.end, StackEnd::kRoot);
+  EXPECT_GT(g_leaf_calls, 8);
+  EXPECT_GT(g_counts.steps, 10000u);
+  // Known: the last instructions of longjmp, which has the return address in a register.
+  EXPECT_LE(g_counts.wrong, 4u) << "first at " << std::hex << g_counts.first_wrong_pc;
+  EXPECT_LE(g_counts.differ, 10u) << "first at " << std::hex << g_counts.first_differing_pc;
+  // Known: libgcc, while it moves to the frame that catches: the stack is neither the one nor the
+  // other.
+  EXPECT_LE(g_counts.neither, g_counts.steps / 400);
+}
+
+Stack g_inner;
+Stack g_nested_outer;
+
+void OnProf(int, siginfo_t*, void* context) { Walk(FromContext(context), &g_inner); }
+
+void RaiseHere(int signal) {
+  syscall(SYS_tgkill, getpid(), static_cast<pid_t>(syscall(SYS_gettid)), signal);
+  asm volatile("");  // no tail call: the caller's frame is what the tests look for
+}
+
+NOINLINE void RaiseProf() { RaiseHere(SIGPROF); }
+
+bool HasFrameIn(const Stack& stack, const void* function, uint64_t size) {
+  const auto begin = reinterpret_cast<uint64_t>(function);
+  return std::any_of(stack.frames, stack.frames + stack.result.depth,
+                     [&](uint64_t pc) { return pc - 1 >= begin && pc - 1 < begin + size; });
+}
+
+// The host's own handler, on its alternate stack, is interrupted by ours.
+NOINLINE void OnUsr1(int, siginfo_t*, void*) {
+  RaiseProf();
+  asm volatile("");
+}
+
+NOINLINE void RaiseUsr1() {
+  Registers registers;
+  CaptureRegisters(&registers);
+  Walk(registers, &g_nested_outer);
+  RaiseHere(SIGUSR1);
+}
+
+TEST(WalkChain, AHandlerOnAnAlternateStackIsWalkedIntoTheInterruptedCode) {
+  Tables();
+  static char alternate[8192];
+  const stack_t stack = {alternate, 0, sizeof(alternate)};
+  stack_t old;
+  ASSERT_EQ(sigaltstack(&stack, &old), 0);
+  {
+    const Handler prof(SIGPROF, OnProf, 0);
+    const Handler usr1(SIGUSR1, OnUsr1, SA_ONSTACK);
+    RaiseUsr1();
+  }
+  sigaltstack(&old, nullptr);
+  const uint32_t outer = g_nested_outer.result.depth - 1;
+  ASSERT_EQ(g_inner.result.end, StackEnd::kRoot);
+  ASSERT_GT(g_inner.result.depth, outer + 4);
+  EXPECT_TRUE(std::equal(g_nested_outer.frames + 1, g_nested_outer.frames + outer + 1,
+                         g_inner.frames + g_inner.result.depth - outer));
+  EXPECT_TRUE(HasFrameIn(g_inner, reinterpret_cast<void*>(OnUsr1), 64));
+}
+
+TEST(WalkChain, AThreadEndsAtItsStart) {
+  Tables();
+  pthread_t thread;
+  auto body = [](void*) -> void* {
+    const Handler prof(SIGPROF, OnProf, 0);
+    RaiseProf();
+    asm volatile("");
+    return nullptr;
+  };
+  ASSERT_EQ(pthread_create(&thread, nullptr, body, nullptr), 0);
+  pthread_join(thread, nullptr);
+  EXPECT_EQ(g_inner.result.end, StackEnd::kRoot);
+  EXPECT_GE(g_inner.result.depth, 5u);  // syscall, RaiseProf, body, start_thread, clone3
+  EXPECT_FALSE(g_inner.result.unknown_pc);
+}
+
+ucontext_t g_main_context, g_fiber_context;
+
+NOINLINE void Fiber() {
+  RaiseProf();
+  asm volatile("");
+}
+
+TEST(WalkChain, AFiberEndsAtItsStart) {
+  Tables();
+  constexpr size_t kSize = 64 << 10;
+  auto* const stack = static_cast<char*>(
+      mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(stack, MAP_FAILED);
+  getcontext(&g_fiber_context);
+  g_fiber_context.uc_stack = {stack, 0, kSize};
+  g_fiber_context.uc_link = &g_main_context;
+  makecontext(&g_fiber_context, Fiber, 0);
+  {
+    const Handler prof(SIGPROF, OnProf, 0);
+    swapcontext(&g_main_context, &g_fiber_context);
+  }
+  munmap(stack, kSize);
+  EXPECT_EQ(g_inner.result.end, StackEnd::kRoot);
+  EXPECT_TRUE(HasFrameIn(g_inner, reinterpret_cast<void*>(Fiber), 64));
+  EXPECT_LE(g_inner.result.depth, 6u);
+}
+
+TEST(WalkChain, ACallToNowhereShowsItsCaller) {
+  Tables();
+  Registers registers;
+  CaptureRegisters(&registers);
+  Stack direct, lost;
+  Walk(registers, &direct);
+  // As if this function had just called address 16.
+  alignas(16) static uint64_t stack[64];
+  memset(stack, 0, sizeof(stack));
+  stack[0] = direct.frames[1];
+  registers.gpr[kRsp] = reinterpret_cast<uint64_t>(stack);
+  registers.gpr[kRip] = 16;
+  Walk(registers, &lost);
+  EXPECT_TRUE(lost.result.unknown_pc);
+  ASSERT_GE(lost.result.depth, 2u);
+  EXPECT_EQ(lost.frames[1], direct.frames[1]);
+}
+
+TEST(WalkChain, TheDepthLimitIsKept) {
+  Tables();
+  Registers registers;
+  CaptureRegisters(&registers);
+  uint64_t frames[4] = {1, 1, 1, 1};
+  const WalkResult result = WalkStack(g_publication, registers, StackBounds(), frames, 3);
+  EXPECT_EQ(result.depth, 3u);
+  EXPECT_EQ(result.end, StackEnd::kDepthLimit);
+  EXPECT_EQ(frames[3], 1u);
+  EXPECT_EQ(WalkStack(g_publication, registers, StackBounds(), nullptr, 0).depth, 0u);
+}
+
+TEST(WalkChain, KnownBoundsEndTheWalk) {
+  Tables();
+  Registers registers;
+  CaptureRegisters(&registers);
+  Stack whole, cut;
+  Walk(registers, &whole);
+  const uint64_t sp = registers.gpr[kRsp];
+  cut.result = WalkStack(g_publication, registers, {0, sp + 8}, cut.frames, kMaxFrames);
+  EXPECT_EQ(cut.result.depth, 1u);
+  EXPECT_EQ(cut.result.end, StackEnd::kBadFrame);
+  EXPECT_GT(whole.result.depth, cut.result.depth);
+}
+
+}  // namespace
+}  // namespace sonde
