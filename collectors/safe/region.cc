@@ -86,7 +86,7 @@ RegionCounts CountsOf(const RegionHeader& header) {
 }
 
 // Malloc-safe: may not allocate or block. The first bytes: is this a region of ours at all?
-bool CheckStart(const RegionHeader& header, uint64_t size, ErrorText* error) {
+bool CheckStart(const RegionHeader& header, uint64_t size, RegionError* error) {
   if (header.magic != kRegionMagic) {
     error->Add("not a Sonde region: the first 8 bytes are not \"SDREGION\"");
   } else if (header.byte_order != kByteOrderMark) {
@@ -109,7 +109,7 @@ bool CheckStart(const RegionHeader& header, uint64_t size, ErrorText* error) {
 
 // Malloc-safe: may not allocate or block. Sections lie in order, inside the region, and do not
 // overlap.
-bool CheckPlaces(const RegionHeader& header, ErrorText* error) {
+bool CheckPlaces(const RegionHeader& header, RegionError* error) {
   uint64_t end = sizeof(RegionHeader);
   for (uint32_t i = 0; i < kSectionCount; ++i) {
     const SectionEntry& section = header.sections[i];
@@ -130,7 +130,7 @@ bool CheckPlaces(const RegionHeader& header, ErrorText* error) {
 
 // Malloc-safe: may not allocate or block. Counts that the code relies on: powers of two, bits of a
 // key.
-bool CheckCounts(const RegionHeader& header, ErrorText* error) {
+bool CheckCounts(const RegionHeader& header, RegionError* error) {
   auto n = [&](Section section) { return header.sections[uint32_t(section)].count; };
   const uint64_t stacks = n(Section::kStackTags), cells = n(Section::kCellKeys);
   const uint64_t chunks = n(Section::kChunks), threads = n(Section::kThreadTags);
@@ -204,7 +204,7 @@ Region FormatRegion(void* bytes, const RegionCounts& counts) {
   return region;
 }
 
-bool OpenRegion(const void* bytes, uint64_t size, Region* region, ErrorText* error) {
+bool OpenRegion(const void* bytes, uint64_t size, Region* region, RegionError* error) {
   error->Clear();
   if (size < sizeof(RegionHeader)) {
     error->Add("region is cut off: ").Add(size).Add(" bytes, a header has ");

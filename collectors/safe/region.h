@@ -59,7 +59,7 @@ Region FormatRegion(void* bytes, const RegionCounts& counts);
 // off, before anything trusts it. `bytes` is page aligned and may be read-only, then the view may
 // only be read from. False: `error` says what is wrong. The contents of the tables are checked
 // where they are read.
-[[nodiscard]] bool OpenRegion(const void* bytes, uint64_t size, Region* region, ErrorText* error);
+[[nodiscard]] bool OpenRegion(const void* bytes, uint64_t size, Region* region, RegionError* error);
 
 // Async-signal-safe. Counts what was lost, so that recorded + dropped stays what was offered.
 void CountDrop(const Region& region, Kind kind, DropReason reason, uint64_t events,

@@ -18,9 +18,9 @@
 
 #ifdef SONDE_MODEL_CHECK
 namespace sonde::model {
-void Step(const void* address, bool writes);
+void Step(const void* address, unsigned bytes, bool writes);
 }
-#define SONDE_SHARED_STEP(address, writes) ::sonde::model::Step(address, writes)
+#define SONDE_SHARED_STEP(address, writes) ::sonde::model::Step(address, sizeof *(address), writes)
 #else
 #define SONDE_SHARED_STEP(address, writes) static_cast<void>(0)
 #endif

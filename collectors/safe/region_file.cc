@@ -63,7 +63,7 @@ PathText PathOf(const char* directory, bool temporary) {
 }
 
 // Malloc-safe: may not allocate or block.
-void Explain(const char* what, const char* path, long result, ErrorText* error) {
+void Explain(const char* what, const char* path, long result, RegionError* error) {
   error->Clear();
   error->Add("no region file, ").Add(what).Add(" failed with errno ");
   error->Add(static_cast<uint64_t>(-result)).Add(": ").Add(path);
@@ -78,7 +78,7 @@ void* Map(uint64_t bytes, long fd, int flags) {
 
 // Malloc-safe: may not allocate or block. Blocks first, mapping second, name last. Null: `error`
 // says why.
-void* MapFile(const PathText& temporary, const PathText& path, uint64_t bytes, ErrorText* error) {
+void* MapFile(const PathText& temporary, const PathText& path, uint64_t bytes, RegionError* error) {
   const char* name = temporary.c_str();
   const long fd = sys::Call(SYS_openat, AT_FDCWD, name,
                             O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);

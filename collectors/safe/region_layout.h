@@ -26,7 +26,7 @@ inline constexpr uint32_t kFramesPerChunk = 15;
 
 // Slots of a bucket: one cache line of tags or keys.
 #ifdef SONDE_MODEL_CHECK
-inline constexpr uint32_t kBucketWays = 2;
+inline constexpr uint32_t kBucketWays = 1;
 #else
 inline constexpr uint32_t kBucketWays = 8;
 #endif

@@ -45,6 +45,6 @@ class FixedText {
   size_t length_ = 0;
 };
 
-using ErrorText = FixedText<200>;
+using RegionError = FixedText<200>;
 
 }  // namespace sonde
