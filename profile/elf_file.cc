@@ -12,8 +12,7 @@
 namespace sonde {
 namespace {
 
-constexpr uint64_t kMaxNoteBytes = 1 << 20;    // node carries 256 notes; nobody needs a megabyte
-constexpr uint64_t kMaxImageBytes = 64 << 10;  // headers and notes of an image in memory
+constexpr uint64_t kMaxNoteBytes = 1 << 20;  // node carries 256 notes; nobody needs a megabyte
 constexpr size_t kMaxBuildIdBytes = 64;
 constexpr uint64_t kMaxSectionHeaders = 1 << 20;
 
@@ -241,9 +240,9 @@ uint64_t ElfFile::ClampSize(uint64_t offset, uint64_t size) const {
   return offset >= end ? 0 : std::min(size, end - offset);
 }
 
-std::string ReadBuildIdFromMemory(const MemoryReader& reader, uint64_t image_start) {
-  auto source = OpenMemory(reader, image_start, kMaxImageBytes);
-  auto elf = ElfFile::Open(std::move(source));
+std::string ReadBuildIdFromMemory(const MemoryReader& reader, uint64_t start, uint64_t limit) {
+  if (start >= limit) return "";
+  auto elf = ElfFile::Open(OpenMemory(reader, start, limit - start));
   return elf ? (*elf)->build_id() : "";
 }
 

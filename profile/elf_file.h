@@ -91,8 +91,8 @@ class ElfFile {
   uint16_t machine_ = 0;
 };
 
-// Of the object whose first byte is mapped at `image_start`: works for the vdso and for files that
-// are gone. Empty when there is none or memory cannot be read.
-std::string ReadBuildIdFromMemory(const MemoryReader& reader, uint64_t image_start);
+// Of the object whose first bytes are mapped at [start, limit): works for the vdso and for files
+// that are gone. Reads nothing outside. Empty when there is none or memory cannot be read.
+std::string ReadBuildIdFromMemory(const MemoryReader& reader, uint64_t start, uint64_t limit);
 
 }  // namespace sonde

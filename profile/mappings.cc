@@ -25,6 +25,7 @@ constexpr std::string_view kDeleted = " (deleted)";
 // One line of the file, e.g. "7f00-7f80 r-xp 00001000 fe:00 1234    /usr/lib/libc.so.6".
 struct Line {
   Mapping mapping;
+  bool readable = false;
   bool executable = false;
 };
 
@@ -70,6 +71,7 @@ std::optional<Line> ParseLine(std::string_view text) {
   line.mapping.limit = *limit;
   line.mapping.offset = *offset;
   line.mapping.device = device;
+  line.readable = rights[0] == 'r';
   line.executable = rights[2] == 'x';
   text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
   SetPath(text, &line.mapping);
@@ -96,10 +98,12 @@ class MapsParser {
       return;
     }
     Mapping& mapping = line->mapping;
-    if (mapping.offset == 0 && mapping.path != "//anon") image_ = mapping;
+    if (mapping.offset == 0 && line->readable && mapping.path != "//anon") image_ = mapping;
     if (!line->executable) return;
-    if (SameFile(image_, mapping) && image_.start <= mapping.start)
+    if (SameFile(image_, mapping)) {
       mapping.image_start = image_.start;
+      mapping.image_limit = image_.limit;
+    }
     Append(std::move(mapping));
   }
 
@@ -171,7 +175,7 @@ std::string ReadExePath(int proc_dir_fd) {
 
 std::string BuildIdOf(const Mapping& mapping, const MemoryReader& reader) {
   if (reader && mapping.image_start != 0) {
-    const std::string id = ReadBuildIdFromMemory(reader, mapping.image_start);
+    const std::string id = ReadBuildIdFromMemory(reader, mapping.image_start, mapping.image_limit);
     if (!id.empty()) return id;
   }
   if (!mapping.IsFile() || mapping.deleted) return "";

@@ -21,11 +21,13 @@ struct Mapping {
   uint64_t limit = 0;   // one past the last byte
   uint64_t offset = 0;  // of `start` in the file
   std::string path;  // "[vdso]" and the like as the kernel says; "//anon" for code without a file
-  std::string build_id;      // lower-case hex; empty: unknown
-  bool deleted = false;      // the file was unlinked or replaced after it was mapped
-  uint64_t inode = 0;        // 0: no file
-  std::string device;        // "major:minor" as the kernel writes it
-  uint64_t image_start = 0;  // where offset 0 of this image is mapped; 0: it is not
+  std::string build_id;  // lower-case hex; empty: unknown
+  bool deleted = false;  // the file was unlinked or replaced after it was mapped
+  uint64_t inode = 0;    // 0: no file
+  std::string device;    // "major:minor" as the kernel writes it
+  // Where offset 0 of this image is mapped, and up to where without a gap; 0: it is not.
+  uint64_t image_start = 0;
+  uint64_t image_limit = 0;
 
   bool Contains(uint64_t address) const { return address >= start && address < limit; }
   // A file of the file system, whatever its state now.
