@@ -23,6 +23,7 @@
 #include "agent/life/self.h"
 #include "agent/life/self_timer.h"
 #include "agent/life/tree.h"
+#include "agent/life/tree_keeper.h"
 #include "agent/life/yield.h"
 #include "agent/runtime/arena.h"
 #include "agent/runtime/resolve.h"
@@ -101,6 +102,7 @@ class Agent {
   Endpoints endpoints_;
   http::Server server_;
   Listeners listeners_;
+  TreeKeeper tree_;
   bool kernel_ok_ = KernelExpiresTimersInTheirThread();
   int wanted_hz_ = -1;
   int signal_ = 0;
@@ -174,6 +176,7 @@ void Agent::Tick(uint64_t now_ns) {
     cpu_.SetRateDivisor(rails_.divisor());
   }
   listeners_.Tick(http::NowMs());
+  tree_.Tick(now_ns);
   RefreshClock(TreeRegion());
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/live_sources.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -10,6 +9,7 @@
 #include "agent/life/build_info.h"
 #include "agent/life/host_signal.h"
 #include "agent/life/self.h"
+#include "agent/life/small_reads.h"
 #include "agent/life/tree.h"
 #include "agent/runtime/arena.h"
 #include "collectors/fold_capture.h"
@@ -29,28 +29,8 @@ int64_t UnixMs() {
   return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
 }
 
-std::string ReadFile(const std::string& path) {
-  std::string text;
-  const long fd = sys::Call(SYS_openat, AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (sys::Failed(fd)) return text;
-  char buffer[8192];
-  for (;;) {
-    const long size = sys::Call(SYS_read, fd, buffer, sizeof buffer);
-    if (sys::Failed(size) || size == 0) break;
-    text.append(buffer, static_cast<size_t>(size));
-  }
-  sys::Call(SYS_close, fd);
-  return text;
-}
-
 std::string ProcPath(int pid, const char* leaf) {
   return "/proc/" + (pid > 0 ? std::to_string(pid) : std::string("self")) + "/" + leaf;
-}
-
-std::string ReadLink(const char* path) {
-  char target[1024];
-  const long size = sys::Call(SYS_readlinkat, AT_FDCWD, path, target, sizeof target);
-  return sys::Failed(size) ? std::string() : std::string(target, static_cast<size_t>(size));
 }
 
 int64_t StartUnixMs(uint64_t start_ticks) {
@@ -183,7 +163,7 @@ void LiveSources::AddProcesses(AgentStatus* status) const {
   for (uint32_t slot = 0; slot < region.counts.processes; ++slot) {
     const ProcessInfo process = ReadProcess(region, slot);
     if (process.state == SlotState::kFree) continue;
-    std::string command = ReadFile(ProcPath(process.pid, "comm"));
+    std::string command = ReadSmallFile(ProcPath(process.pid, "comm"));
     if (!command.empty() && command.back() == '\n') command.pop_back();
     status->processes.push_back(
         {process.pid, process.state == SlotState::kGone ? "gone" : "sampling", std::move(command)});
@@ -237,8 +217,8 @@ AgentStatus LiveSources::Status() {
   return status;
 }
 
-std::string LiveSources::Maps(int pid) { return ReadFile(ProcPath(pid, "maps")); }
+std::string LiveSources::Maps(int pid) { return ReadSmallFile(ProcPath(pid, "maps")); }
 
-std::string LiveSources::CommandLine() { return ReadFile("/proc/self/cmdline"); }
+std::string LiveSources::CommandLine() { return ReadSmallFile("/proc/self/cmdline"); }
 
 }  // namespace sonde::life

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "collectors/safe/sys.h"
 
@@ -89,14 +90,32 @@ Start DecideMain(const char* name) {
   return Start::kNever;  // not below pid 1: a probe that the runtime put into the container
 }
 
-Start DecideItem(const char* item, size_t size, const char* path, const char* name) {
-  if (size == 4 && memcmp(item, "main", 4) == 0) return DecideMain(name);
+// `executed` is the path that execve was given: a link's own name (Debian's redis-server), or a
+// script's.
+struct Program {
+  const char* path;
+  const char* name;
+  const char* executed;
+};
+
+bool Matches(const char* item, size_t size, const char* candidate) {
+  return strlen(candidate) == size && memcmp(candidate, item, size) == 0;
+}
+
+bool IsNamed(const char* item, size_t size, const Program& program) {
+  if (item[0] == '/')
+    return Matches(item, size, program.path) || Matches(item, size, program.executed);
+  return Matches(item, size, program.name) ||
+         (!IsShell(program.name) && Matches(item, size, BaseName(program.executed)));
+}
+
+Start DecideItem(const char* item, size_t size, const Program& program) {
+  if (size == 4 && memcmp(item, "main", 4) == 0) return DecideMain(program.name);
   int pid = 0;
   if (size > 4 && memcmp(item, "pid:", 4) == 0 && ParseNumber(item + 4, size - 4, &pid)) {
     return pid == sys::Getpid() ? Start::kAtLoad : Start::kNever;
   }
-  const char* mine = item[0] == '/' ? path : name;
-  return strlen(mine) == size && memcmp(mine, item, size) == 0 ? Start::kAtLoad : Start::kNever;
+  return IsNamed(item, size, program) ? Start::kAtLoad : Start::kNever;
 }
 
 }  // namespace
@@ -122,10 +141,12 @@ Start DecideStart(const char* target) {
   path[sys::Failed(size) ? 0 : size] = 0;
   const char* name = BaseName(path);
   if (target[0] == 0) return IsShell(name) ? Start::kNever : Start::kAtTriggerThreads;
+  const auto* executed = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+  const Program program{path, name, executed != nullptr ? executed : path};
   Start decision = Start::kNever;
   for (const char* item = target; decision == Start::kNever;) {
     const size_t length = strcspn(item, ",");
-    if (length > 0) decision = DecideItem(item, length, path, name);
+    if (length > 0) decision = DecideItem(item, length, program);
     if (item[length] == 0) break;
     item += length + 1;
   }

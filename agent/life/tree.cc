@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/tree.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
 
@@ -50,7 +51,7 @@ void TakeProcessSlot(ProcessId parent) {
 
 bool HasEnded(const ProcessInfo& process) {
   if (process.pid == 0) return true;
-  if (sys::Failed(sys::Call(SYS_kill, process.pid, 0L))) return true;
+  if (sys::Call(SYS_kill, process.pid, 0L) == -ESRCH) return true;  // EPERM: alive, of another user
   const uint64_t ticks = StartTicksOf(process.pid);
   return ticks != 0 && ticks != process.start_ticks;  // the pid is somebody else's by now
 }
