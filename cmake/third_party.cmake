@@ -34,5 +34,7 @@ sonde_third_party(http_parser http-parser http_parser.h libhttp_parser.a)
 sonde_third_party(prometheus_core prometheus-cpp prometheus/text_serializer.h libprometheus-cpp-core.a)
 sonde_third_party(libunwind libunwind libunwind.h libunwind.a)
 
+# Whoever looks for zlib by itself finds the archive with the CET mark.
+set(SONDE_ZLIB_ARCHIVE ${SONDE_THIRD_PARTY}/zlib/lib/libz.a CACHE FILEPATH "" FORCE)
 set(ZLIB_LIBRARY ${SONDE_THIRD_PARTY}/zlib/lib/libz.a CACHE FILEPATH "" FORCE)
 set(ZLIB_INCLUDE_DIR ${SONDE_THIRD_PARTY}/zlib/include CACHE PATH "" FORCE)
