@@ -229,6 +229,7 @@ class PodmanTest(unittest.TestCase):
         bearer = ("-X", "POST", "-H", f"Authorization: Bearer {TOKEN}")
         self.assertEqual(200, self.curl(7663, "/debug/sonde/off", *bearer, inside=True)[0])
         wait_until(lambda: self.metric("sonde_enabled") == 0, "sonde_enabled 0", 5)
+        time.sleep(1)  # the kill switch is given a second
         before = self.metric("sonde_cpu_samples_total")
         self.benchmark()
         self.assertEqual(before, self.metric("sonde_cpu_samples_total"))

@@ -67,7 +67,7 @@ class Running(contextlib.ExitStack):
         port = free_port()
         process = self.start(name, [need("redis-server"), "--port", port, "--bind", "127.0.0.1", "--save", "",
                                     "--appendonly", "no"],
-                             {"LD_PRELOAD": str(preload), "SONDE_TARGET": "main",
+                             {"LD_PRELOAD": str(preload), "SONDE_TARGET": "redis-server",
                               "SONDE_LISTEN": f"127.0.0.1:{listen}", "SONDE_METRICS_LISTEN": f"127.0.0.1:{metrics}",
                               "SONDE_RUN_DIR": str(self.directory)})
         self.connects(port, f"{name} on port {port}")
