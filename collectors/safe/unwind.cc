@@ -148,8 +148,11 @@ bool StepLeaf(Walk& walk) {
 
 // Async-signal-safe.
 bool StepFramePointer(Walk& walk) {
+  // A larger frame is rather another stack, that of the fiber's creator.
+  constexpr uint64_t kLargestFrame = uint64_t{256} << 10;
   const uint64_t frame = walk.rbp;
-  if (frame < walk.sp || frame >= walk.limit - kWord || frame % kWord != 0) {
+  if (frame < walk.sp || frame - walk.sp > kLargestFrame || frame >= walk.limit - kWord ||
+      frame % kWord != 0) {
     return End(walk, StackEnd::kNoUnwindData);
   }
   uint64_t saved, return_address;

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of the tables: what is covered, what changes when objects come and go, what is freed.
+#include "collectors/unwind_tables.h"
+
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "collectors/safe/unwind.h"
+
+namespace sonde {
+namespace {
+
+const UnwindModuleStatus* FindModule(const UnwindStatus& status, const std::string& part) {
+  const auto found =
+      std::find_if(status.modules.begin(), status.modules.end(),
+                   [&](const auto& module) { return module.name.find(part) != std::string::npos; });
+  return found == status.modules.end() ? nullptr : &*found;
+}
+
+bool Covers(UnwindPublication& publication, const void* pc) {
+  const UnwindPublication::Reader reader(publication);
+  const UnwindModule* module = reader.index()->Find(reinterpret_cast<uintptr_t>(pc));
+  return module != nullptr && module->rows != nullptr;
+}
+
+TEST(UnwindTables, EverythingLoadedIsCoveredAndListed) {
+  UnwindPublication publication;
+  UnwindTables tables(publication, kDefaultUnwindBudgetBytes);
+  ASSERT_TRUE(tables.Refresh());
+  const UnwindStatus status = tables.Status();
+  const UnwindModuleStatus* libc = FindModule(status, "libc.so");
+  ASSERT_NE(libc, nullptr);
+  EXPECT_EQ(libc->coverage, UnwindCoverage::kCovered);
+  EXPECT_GT(libc->counts.rows, 10000u);
+  EXPECT_LT(libc->text_low, libc->text_high);
+  EXPECT_EQ(status.modules.front().name, "");  // the program itself comes first
+  EXPECT_EQ(status.modules.front().coverage, UnwindCoverage::kCovered);
+  EXPECT_TRUE(Covers(publication, reinterpret_cast<void*>(&qsort)));
+  EXPECT_LE(status.bytes, kDefaultUnwindBudgetBytes);
+}
+
+TEST(UnwindTables, NothingIsDoneWhileNothingChanges) {
+  UnwindPublication publication;
+  UnwindTables tables(publication, kDefaultUnwindBudgetBytes);
+  ASSERT_TRUE(tables.Refresh());
+  EXPECT_FALSE(tables.Refresh());
+  publication.NoteUnknownPc();  // looked into, and nothing new is found
+  EXPECT_FALSE(tables.Refresh());
+  EXPECT_EQ(tables.Status().refreshes, 1u);
+}
+
+TEST(UnwindTables, ALoadedObjectIsCoveredAndOthersAreNotBuiltAgain) {
+  UnwindPublication publication;
+  UnwindTables tables(publication, kDefaultUnwindBudgetBytes);
+  tables.Refresh();
+  const auto rows_of_libc = [&] {
+    const UnwindPublication::Reader reader(publication);
+    return reader.index()->Find(reinterpret_cast<uintptr_t>(&qsort))->rows;
+  };
+  const UnwindRow* const before = rows_of_libc();
+  void* const plugin = dlopen(SONDE_TEST_PLUGIN, RTLD_NOW);
+  ASSERT_NE(plugin, nullptr) << dlerror();
+  const void* const function = dlsym(plugin, "PluginAnswer");
+  EXPECT_FALSE(Covers(publication, function));
+  EXPECT_TRUE(tables.Refresh());
+  EXPECT_TRUE(Covers(publication, function));
+  EXPECT_EQ(rows_of_libc(), before);
+  dlclose(plugin);
+  EXPECT_TRUE(tables.Refresh());
+  EXPECT_FALSE(Covers(publication, function));
+  EXPECT_EQ(FindModule(tables.Status(), "plugin"), nullptr);
+}
+
+TEST(UnwindTables, ATableInUseIsKeptUntilItsReaderIsDone) {
+  UnwindPublication publication;
+  UnwindTables tables(publication, kDefaultUnwindBudgetBytes);
+  void* const plugin = dlopen(SONDE_TEST_PLUGIN, RTLD_NOW);
+  ASSERT_NE(plugin, nullptr) << dlerror();
+  const auto pc = reinterpret_cast<uintptr_t>(dlsym(plugin, "PluginAnswer"));
+  tables.Refresh();
+  std::optional<UnwindPublication::Reader> reader(std::in_place, publication);
+  const UnwindModule* const module = reader->index()->Find(pc);
+  dlclose(plugin);
+  for (int i = 0; i < 5; ++i) tables.Refresh();
+  EXPECT_GT(tables.Status().retired_bytes, 0u);
+  // Would fault if it were gone.
+  EXPECT_LE(RowCfa(module->Find(pc + 1)), CfaKind::kWide);
+  reader.reset();
+  for (int i = 0; i < 3; ++i) tables.Refresh();
+  EXPECT_EQ(tables.Status().retired_bytes, 0u);
+}
+
+TEST(UnwindTables, BusyReadersDoNotKeepOldTablesForEver) {
+  UnwindPublication publication;
+  UnwindTables tables(publication, kDefaultUnwindBudgetBytes);
+  tables.Refresh();
+  void* const plugin = dlopen(SONDE_TEST_PLUGIN, RTLD_NOW);
+  ASSERT_NE(plugin, nullptr) << dlerror();
+  // There is always one reader: the next comes before the last goes.
+  auto reader = std::make_unique<UnwindPublication::Reader>(publication);
+  for (int i = 0; i < 6; ++i) {
+    tables.Refresh();
+    auto next = std::make_unique<UnwindPublication::Reader>(publication);
+    reader = std::move(next);
+  }
+  EXPECT_EQ(tables.Status().retired_bytes, 0u);
+  reader.reset();
+  dlclose(plugin);
+}
+
+TEST(UnwindTables, WhatExceedsTheBudgetIsListedAsNotCovered) {
+  constexpr size_t kSmall = 64 << 10;
+  UnwindPublication publication;
+  UnwindTables tables(publication, kSmall);
+  ASSERT_TRUE(tables.Refresh());
+  const UnwindStatus status = tables.Status();
+  ASSERT_NE(FindModule(status, "libc.so"), nullptr);
+  EXPECT_EQ(FindModule(status, "libc.so")->coverage, UnwindCoverage::kOverBudget);
+  EXPECT_GT(status.not_covered, 0u);
+  EXPECT_LE(status.bytes, kSmall + 2 * 4096);  // the index comes on top
+  EXPECT_FALSE(Covers(publication, reinterpret_cast<void*>(&qsort)));
+}
+
+TEST(UnwindTables, NewExecutableMemoryIsKnownAfterAnUnknownPc) {
+  UnwindPublication publication;
+  UnwindTables tables(publication, kDefaultUnwindBudgetBytes);
+  tables.Refresh();
+  void* const code =
+      mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(code, MAP_FAILED);
+  Registers registers;
+  CaptureRegisters(&registers);
+  registers.gpr[kRip] = reinterpret_cast<uint64_t>(code) + 5;
+  uint64_t frames[4];
+  EXPECT_TRUE(WalkStack(publication, registers, StackBounds(), frames, 4).unknown_pc);
+  EXPECT_TRUE(tables.Refresh());
+  EXPECT_FALSE(WalkStack(publication, registers, StackBounds(), frames, 4).unknown_pc);
+  munmap(code, 4096);
+}
+
+TEST(UnwindTables, AForkedChildWalksWithTheTablesItWasBornWith) {
+  UnwindPublication publication;
+  UnwindTables tables(publication, kDefaultUnwindBudgetBytes);
+  tables.Refresh();
+  const pid_t child = fork();
+  if (child == 0) {
+    publication.AfterForkInChild();
+    Registers registers;
+    CaptureRegisters(&registers);
+    uint64_t frames[64];
+    const WalkResult result = WalkStack(publication, registers, StackBounds(), frames, 64);
+    _exit(result.end == StackEnd::kRoot && result.depth > 5 ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+}  // namespace
+}  // namespace sonde
