@@ -111,7 +111,7 @@ Refusal CheckChange(const Request& request, const AccessPolicy& policy, TokenFil
 bool IsTrustedHost(std::string_view host, std::string_view allowed_hosts) {
   const std::string_view name = HostWithoutPort(host);
   uint8_t ip6[16];
-  if (host.starts_with('[')) return ParseIp6(name, ip6);
+  if (host.starts_with('[')) return host.find(']') != host.npos && ParseIp6(name, ip6);
   return ParseIp4(name).has_value() || SameIgnoringCase(name, "localhost") ||
          IsListed(name, allowed_hosts);
 }

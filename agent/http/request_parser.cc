@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/http/request_parser.h"
 
-#include <algorithm>
-
 namespace sonde::http {
 namespace {
 
@@ -69,22 +67,26 @@ const http_parser_settings* RequestParser::Callbacks() {
 }
 
 RequestParser::State RequestParser::Feed(std::string_view bytes, size_t* used) {
-  // Not more than the limit at once, so that a long head is noticed where it gets too long.
-  const size_t room = limits_.max_head_bytes + 1;
-  *used = http_parser_execute(&parser_, Callbacks(), bytes.data(), std::min(bytes.size(), room));
+  // A head gets only its limit's bytes to see; of the rest http_parser and OnBody bound every part.
+  if (!head_complete_) bytes = bytes.substr(0, limits_.max_head_bytes - total_bytes_);
+  *used = http_parser_execute(&parser_, Callbacks(), bytes.data(), bytes.size());
   total_bytes_ += *used;
+  if (refusal_.status == 200 && !complete_) CheckProgress();
   if (refusal_.status != 200) return State::kRefused;
-  if (complete_) return State::kDone;
-  if (HTTP_PARSER_ERRNO(&parser_) != HPE_OK) {
-    Refuse(400, std::string("not an HTTP/1.1 request: ") +
-                    http_errno_description(HTTP_PARSER_ERRNO(&parser_)));
-  } else if (HeadTooLong()) {
+  return complete_ ? State::kDone : State::kMore;
+}
+
+void RequestParser::CheckProgress() {
+  const http_errno error = HTTP_PARSER_ERRNO(&parser_);
+  if (error == HPE_HEADER_OVERFLOW ||
+      total_bytes_ > limits_.max_head_bytes + 2 * limits_.max_body_bytes) {
+    Refuse(413, "too many bytes of chunk headers and trailers");
+  } else if (error != HPE_OK) {
+    Refuse(400, std::string("not an HTTP/1.1 request: ") + http_errno_description(error));
+  } else if (!head_complete_ && total_bytes_ >= limits_.max_head_bytes) {
     Refuse(431, "request line and headers may have at most " +
                     std::to_string(limits_.max_head_bytes) + " bytes");
-  } else if (total_bytes_ > limits_.max_head_bytes + 2 * limits_.max_body_bytes) {
-    Refuse(413, "too many bytes of chunk headers and trailers");
   }
-  return refusal_.status == 200 ? State::kMore : State::kRefused;
 }
 
 int RequestParser::Refuse(int status, std::string text) {

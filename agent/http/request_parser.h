@@ -52,8 +52,8 @@ class RequestParser {
   int OnBody(std::string_view part);
   int SplitUrl();
   int CheckExpect();
+  void CheckProgress();
   int Refuse(int status, std::string text);
-  bool HeadTooLong() const { return !head_complete_ && total_bytes_ > limits_.max_head_bytes; }
 
   const ParserLimits limits_;
   http_parser parser_;

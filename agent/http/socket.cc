@@ -19,7 +19,8 @@
 namespace sonde::http {
 namespace {
 
-constexpr int kBacklog = 64;
+// A burst of connections waits here instead of being sent away for a second by a lost SYN.
+constexpr int kBacklog = 512;
 uint64_t g_poll_mask = 0;  // 0: poll with the thread's own
 constexpr int kSocketFlags = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
 
