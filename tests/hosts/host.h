@@ -74,8 +74,13 @@ int64_t WallMs(void);
 int CountAllTasks(void);
 int CountHostTasks(void);
 
-// Whether the run's rules allow the agent a thread in a single-threaded process (named target).
+// Whether the rules allow the agent a thread in this process: it is the named target, or it has
+// made threads itself.
 bool AgentThreadIsAllowed(void);
+
+// Told by HostMadeThread's wrappers of pthread_create and thrd_create; C++ hosts call it
+// themselves.
+void HostMadeThread(void);
 
 // Whether this process's main program is named to the agent; the wait for it is bounded. Says
 // nothing.

@@ -51,6 +51,7 @@ int CatchMany(int rounds) {
 }
 
 HOST_CASE(exceptions_in_many_threads, exception_breaker, fast) {
+  HostMadeThread();
   std::vector<std::future<int>> results;
   for (int i = 0; i < 4; i++) results.push_back(std::async(std::launch::async, CatchMany, 3000));
   int caught = 0;
@@ -60,6 +61,7 @@ HOST_CASE(exceptions_in_many_threads, exception_breaker, fast) {
 }
 
 HOST_CASE(exceptions_cross_threads, exception_breaker, fast) {
+  HostMadeThread();
   auto result = std::async(std::launch::async, [] { return ThrowAt(20); });
   try {
     result.get();
@@ -125,6 +127,7 @@ HOST_CASE(cancellation_unwinds_objects, noexcept_hooks, fast) {
 std::atomic<int> locals_destroyed{0};
 
 HOST_CASE(thread_locals_are_destroyed, thread_eater, fast) {
+  HostMadeThread();
   for (int i = 0; i < 30; i++) {
     std::thread([] {
       thread_local Tracer local(&locals_destroyed);
