@@ -4,8 +4,9 @@
 // Owned and called by the agent thread only; not thread-safe. It hooks nothing: loads and unloads
 // show in the loader's counters, new JIT code in a flag that the walker sets. Refresh() takes the
 // loader's lock for short times (unwind_tables_objects.h). Memory: tables, replaced tables that a
-// walker may still read, and the index stay within the budget; what does not fit gets no table and
-// is listed as such. While it builds it also holds one copy of an object's .eh_frame and its rows.
+// walker may still read stay within the budget (an index of some KiB comes on top); what does not
+// fit gets no table and is listed as such. While it builds it also holds one copy of an object's
+// .eh_frame and its rows.
 //
 // A forked child keeps the tables it was born with (private memory, shared until written), and its
 // walker uses them.
