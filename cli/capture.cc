@@ -6,17 +6,6 @@
 #include "cli/progress.h"
 
 namespace sonde::cli {
-namespace {
-
-std::vector<std::string> NotCoveredOf(const nlohmann::json& status) {
-  std::vector<std::string> sentences;
-  for (const auto& sentence : status.value("not_covered", nlohmann::json::array()))
-    if (sentence.is_string()) sentences.push_back(sentence);
-  return sentences;
-}
-
-}  // namespace
-
 std::string ProcessOf(const nlohmann::json& status) {
   if (!status.is_object()) return "";
   const std::string program = std::filesystem::path(status.value("executable", "")).filename();
@@ -31,7 +20,6 @@ Captured CaptureCpu(Connection* connection, const CaptureOptions& options) {
     const nlohmann::json& status = connection->status();
     captured.process = ProcessOf(status);
     captured.agent = "agent " + status.value("version", "?");
-    captured.unseen = NotCoveredOf(status);
     captured.cpu_is_off = status.value("/cpu/effective_rate_hz"_json_pointer, 1) == 0;
   } else if (options.hz) {
     throw UsageError(connection->description() +

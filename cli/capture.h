@@ -5,7 +5,6 @@
 
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "cli/connection.h"
 
@@ -20,7 +19,6 @@ struct Captured {
   std::string profile;  // the bytes of the pprof file
   std::string process;  // "pid 7 redis-server"
   std::string agent;    // "agent 0.1.0" or what answered instead
-  std::vector<std::string> unseen;
   int only_pid = 0;
   bool cpu_is_off = false;  // the agent says that it does not sample
 };

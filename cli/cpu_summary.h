@@ -52,6 +52,13 @@ struct CpuSummary {
   std::vector<std::string> comments;
 };
 
+// The sentences that the agent wrote into the profile about what it does not see; none in other
+// profiles.
+std::vector<std::string> NotCoveredIn(const CpuSummary& summary);
+// The agent writes what it dropped; nullopt: this profile was not made by an agent, so nobody
+// knows.
+std::optional<std::vector<std::string>> DropsIn(const CpuSummary& summary);
+
 // Throws CliError: not a CPU profile, a bad regular expression, not a profile at all.
 CpuSummary SummariseCpu(std::string_view profile_bytes, const CpuQuestion& question);
 

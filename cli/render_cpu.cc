@@ -64,12 +64,17 @@ std::string ThreadLine(const CpuSummary& summary) {
   return line;
 }
 
+// Empty when nobody knows: a Go endpoint does not tell.
 std::string LostLine(const CpuSummary& summary) {
-  if (summary.lost.empty()) return "nothing";
-  std::string line = Percent(summary.lost_ns, summary.total_ns) + " of the CPU time:";
+  std::string line;
+  if (!summary.lost.empty())
+    line = Percent(summary.lost_ns, summary.total_ns) + " of the CPU time has no stack:";
   for (const CpuRow& reason : summary.lost)
     line += " " + reason.name + " " + Percent(reason.flat_ns, summary.total_ns);
-  return line;
+  const auto drops = DropsIn(summary);
+  if (!drops) return line;
+  for (const std::string& drop : *drops) line += (line.empty() ? "dropped " : "; dropped ") + drop;
+  return line.empty() ? "nothing" : line;
 }
 
 std::string FilterLine(const CpuSummary& summary, const CpuQuestion& question) {
@@ -91,9 +96,10 @@ void RenderEvidence(Page* page, const CpuHeader& header, const CpuSummary& summa
     page->Line("heaviest", share + OneLineStack(summary.heaviest.frames,
                                                 page->text_width() - DisplayWidth(share)));
   }
-  page->Line("lost", LostLine(summary));
-  for (size_t i = 0; i < header.unseen.size(); ++i)
-    page->Line(i == 0 ? "unseen" : "", header.unseen[i]);
+  const std::string lost = LostLine(summary);
+  if (!lost.empty()) page->Line("lost", lost);
+  const std::vector<std::string> unseen = NotCoveredIn(summary);
+  for (size_t i = 0; i < unseen.size(); ++i) page->Line(i == 0 ? "unseen" : "", unseen[i]);
   if (!header.saved_as.empty()) page->Line("saved", header.saved_as);
   if (!header.next.empty()) page->Line("next", header.next);
 }
@@ -155,7 +161,7 @@ nlohmann::json CpuToJson(const CpuHeader& header, const CpuSummary& summary,
       {"threads", threads},
       {"heaviest_stack", {{"frames", summary.heaviest.frames}, {"cpu_ns", summary.heaviest.ns}}},
       {"lost", RowsToJson(summary.lost, summary.lost.size())},
-      {"not_covered", header.unseen},
+      {"not_covered", NotCoveredIn(summary)},
       {"comments", summary.comments},
       {"next", header.next}};
 }

@@ -17,7 +17,6 @@ struct CpuHeader {
   std::string target;   // as typed
   std::string process;  // "pid 7 redis-server", empty when unknown
   std::string agent;    // "agent 0.1.0", "plain Go pprof", "saved profile"
-  std::vector<std::string> unseen;
   std::string saved_as;
   std::string next;
 };

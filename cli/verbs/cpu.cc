@@ -70,7 +70,7 @@ ExitCode Answer(const Options& options, const Captured& captured, bool is_file) 
   CpuQuestion question = options.question;
   question.only_pid = captured.only_pid;
   const CpuSummary summary = SummariseCpu(captured.profile, question);
-  CpuHeader header{options.target.text, captured.process, captured.agent, captured.unseen, "", ""};
+  CpuHeader header{options.target.text, captured.process, captured.agent, "", ""};
   header.saved_as = options.output;
   header.next = NextCommand(options, is_file);
   if (options.json)

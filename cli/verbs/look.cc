@@ -26,7 +26,6 @@ constexpr const char* kNotSearched =
     "leaks, stuck threads and deadlocks: this version does not look for them";
 
 std::string HottestThread(const CpuSummary& summary) {
-  if (summary.threads.empty()) return "none burnt CPU";
   const CpuThread& thread = summary.threads[0];
   const double window_ns = summary.window_seconds * 1e9;
   return thread.name + (thread.tid > 0 ? " (tid " + std::to_string(thread.tid) + ")" : "") + ", " +
@@ -38,7 +37,7 @@ void RenderHot(Page* page, const CpuSummary& summary) {
   if (summary.window_seconds > 0)
     page->Line("CPU", Fixed(summary.total_ns / 1e9 / summary.window_seconds, 2) + " cores over " +
                           Seconds(summary.window_seconds));
-  page->Line("thread", HottestThread(summary));
+  if (!summary.threads.empty()) page->Line("thread", HottestThread(summary));
   if (summary.heaviest.frames.empty()) return;
   const CpuRow& top = summary.rows[0];
   page->Line("function",
@@ -60,7 +59,7 @@ void RenderText(const Options& options, const Connection& connection, const Capt
     page.Title(connection.description() + "  " + captured.agent + "  " + UtcTime(now.count()));
   RenderHot(&page, summary);
   page.Line("unseen", kNotSearched);
-  for (const std::string& sentence : captured.unseen) page.More(sentence);
+  for (const std::string& sentence : NotCoveredIn(summary)) page.More(sentence);
   const std::string target = AsTyped(options.target);
   page.Line("next",
             "sonde cpu " + target + (connection.is_agent() ? "   |   sonde status " + target : ""));
@@ -79,11 +78,7 @@ ExitCode Look(const Options& options) {
       RenderText(options, connection, captured, summary);
       return ExitCode::kClean;
     }
-    const CpuHeader header{options.target.text,
-                           captured.process,
-                           captured.agent,
-                           captured.unseen,
-                           "",
+    const CpuHeader header{options.target.text, captured.process, captured.agent, "",
                            "sonde cpu " + AsTyped(options.target)};
     std::cout << nlohmann::json{{"status", connection.status()},
                                 {"cpu", CpuToJson(header, summary, question)},
