@@ -12,6 +12,7 @@ import sys
 ALLOWED_NEEDED = {"libc.so.6", "ld-linux-x86-64.so.2"}
 FLOOR = (2, 17)
 MAX_TLS_BYTES = 256  # of the loader's small surplus for libraries that are loaded late
+MAX_EXIT_FUNCTIONS = 1  # the crash guard's mark, one store: threads of the host still run then
 # Functions of libc that allocate from the host's heap or keep state that is the host's.
 HOST_STATE = set("""malloc free calloc realloc memalign aligned_alloc posix_memalign valloc strdup strndup asprintf
   vasprintf getline getdelim fopen fopen64 fdopen opendir fdopendir scandir realpath popen tmpfile getaddrinfo
@@ -103,9 +104,12 @@ def check_dynamic(artifact, **_):
     for flag in ("NOW", "NODELETE"):
         if flag not in flags.split():
             yield f"lacks the flag {flag}"
-    for tag in ("INIT", "FINI", "FINI_ARRAY"):
+    for tag in ("INIT", "FINI"):
         if artifact.values(tag):
-            yield f"has DT_{tag}; nothing may run at exit, and constructors go to DT_INIT_ARRAY"
+            yield f"has DT_{tag}; constructors go to DT_INIT_ARRAY, and start files are not linked in"
+    for size in artifact.values("FINI_ARRAYSZ"):
+        if int(size.split()[0]) > MAX_EXIT_FUNCTIONS * 8:
+            yield f"runs {int(size.split()[0]) // 8} functions at exit; expected at most {MAX_EXIT_FUNCTIONS}"
     for tag in ("RELR", "HASH"):
         if artifact.values(tag):
             yield f"has DT_{tag}; expected DT_GNU_HASH and plain relocations, for loaders since glibc 2.17"

@@ -103,8 +103,9 @@ class CheckArtifactTest(unittest.TestCase):
     def test_no_relro(self):
         self.expect("RELRO", link=GOOD_LINK[:4] + ["-z", "norelro"] + GOOD_LINK[6:])
 
-    def test_a_destructor(self):
-        self.expect("DT_FINI_ARRAY", extra="__attribute__((destructor)) static void end(void) { getppid(); }")
+    def test_more_than_one_function_at_exit(self):
+        self.expect("runs 2 functions at exit", extra="".join(
+            f"__attribute__((destructor)) static void end{i}(void) {{ getppid(); }}\n" for i in (1, 2)))
 
     def test_a_run_path(self):
         self.expect("RUNPATH", link=GOOD_LINK + ["-rpath,/tmp"])
