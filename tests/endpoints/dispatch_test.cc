@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every row of the endpoint table, asked without sockets.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+
+#include "agent/endpoints/cpu_profile.h"
+#include "agent/endpoints/endpoint_table.h"
+#include "agent/endpoints/endpoints.h"
+#include "agent/http/socket.h"
+#include "profile/decode.h"
+#include "tests/endpoints/fake_sources.h"
+
+namespace sonde::testing {
+namespace {
+
+class DispatchTest : public ::testing::Test {
+ protected:
+  DispatchTest() : config_(Environment()), context_(&sources_, &config_), endpoints_(&context_) {
+    context_.inside_container = true;
+  }
+
+  http::Answer Ask(const std::string& method, const std::string& target,
+                   const std::string& body = "", http::Door door = http::Door::kUnix) {
+    http::Request request;
+    request.method = method;
+    request.path = target.substr(0, target.find('?'));
+    if (target.find('?') != target.npos) request.query = target.substr(target.find('?') + 1);
+    request.headers = {{"host", "127.0.0.1"}};
+    request.body = body;
+    request.peer = {door, -1, door == http::Door::kUnix ? static_cast<int64_t>(geteuid()) : -1};
+    http::Answer answer = endpoints_.Handle(request);
+    if (answer.later == nullptr) endpoints_.CountResponse(request.path, answer.response.status);
+    return answer;
+  }
+  http::Response Get(const std::string& target) { return Ask("GET", target).response; }
+  static std::string HeaderOf(const http::Response& response, const std::string& name) {
+    for (const auto& [key, value] : response.headers) {
+      if (key == name) return value;
+    }
+    return {};
+  }
+
+  FakeSources sources_;
+  ConfigStore config_;
+  Context context_;
+  Endpoints endpoints_;
+};
+
+TEST_F(DispatchTest, EveryGetOfTheTableAnswersAndChangesNothing) {
+  for (const Endpoint& endpoint : EndpointTable()) {
+    if (endpoint.method != "GET") continue;
+    const uint64_t generation = config_.generation();
+    EXPECT_NE(endpoint.need, http::Need::kChange) << endpoint.path;
+    const http::Answer answer = Ask("GET", std::string(endpoint.path));
+    EXPECT_TRUE(answer.later != nullptr || answer.response.status < 400) << endpoint.path;
+    EXPECT_EQ(config_.generation(), generation) << endpoint.path;
+    EXPECT_TRUE(sources_.on()) << endpoint.path;
+  }
+}
+
+TEST_F(DispatchTest, WhatChangesStateRefusesGetAndStrangers) {
+  for (const char* path : {"/debug/sonde/off", "/debug/sonde/on"}) {
+    const http::Response response = Get(path);
+    EXPECT_EQ(response.status, 405) << path;
+    EXPECT_EQ(HeaderOf(response, "Allow"), "POST");
+  }
+  for (const char* path : {"/debug/sonde/off", "/debug/sonde/on", "/debug/sonde/config"}) {
+    EXPECT_EQ(Ask("POST", path, "cpu_hz=1", http::Door::kLocalTcp).response.status, 403) << path;
+  }
+  EXPECT_TRUE(sources_.on());
+  EXPECT_EQ(config_.current().cpu_hz, 100);
+  EXPECT_EQ(HeaderOf(Ask("PUT", "/debug/sonde/config").response, "Allow"), "GET, HEAD, POST");
+}
+
+TEST_F(DispatchTest, UnknownPathsAndProfilesAre404AsGoSaysIt) {
+  EXPECT_EQ(Get("/nothing").status, 404);
+  EXPECT_EQ(Get("/nothing").body.substr(0, 18), "404 page not found");
+  EXPECT_EQ(Get("/debug/pprof/nonsense").body, "Unknown profile\n");
+  for (const MissingProfile& profile : MissingProfiles()) {
+    const http::Response response = Get("/debug/pprof/" + std::string(profile.name));
+    EXPECT_EQ(response.status, 404);
+    EXPECT_EQ(HeaderOf(response, "X-Go-Pprof"), "1");
+    EXPECT_TRUE(response.body.starts_with("Unknown profile")) << response.body;
+    EXPECT_NE(response.body.find("not available in this version"), std::string::npos);
+  }
+  EXPECT_EQ(HeaderOf(Get("/debug/pprof"), "Location"), "/debug/pprof/");
+}
+
+TEST_F(DispatchTest, BadProfileParametersAre400AndShownByPprof) {
+  for (const char* query :
+       {"seconds=0", "seconds=-1", "seconds=x", "seconds=", "seconds=1.5", "seconds=301",
+        "seconds=99999999999999999999", "hz=0", "hz=1001", "hz=abc"}) {
+    const http::Answer answer = Ask("GET", std::string("/debug/pprof/profile?") + query);
+    ASSERT_EQ(answer.later, nullptr) << query;
+    EXPECT_EQ(answer.response.status, 400) << query;
+    EXPECT_EQ(HeaderOf(answer.response, "X-Go-Pprof"), "1");
+    EXPECT_NE(answer.response.body.find("expected an integer from 1 to"), std::string::npos);
+  }
+  EXPECT_EQ(sources_.opened(), 0);
+}
+
+TEST_F(DispatchTest, AProfileIsReadyAfterItsSecondsAndEndsItsCapture) {
+  const int64_t begin = http::NowMs();
+  http::Answer answer = Ask("GET", "/debug/pprof/profile?seconds=7&debug=1&unknown=x");
+  ASSERT_NE(answer.later, nullptr);
+  EXPECT_GE(answer.later->ready_at_ms(), begin + 7000);
+  EXPECT_LE(answer.later->ready_at_ms(), http::NowMs() + 7000);
+  EXPECT_EQ(context_.open_captures, 1);
+  answer.later.reset();
+  EXPECT_EQ(context_.open_captures, 0);
+  EXPECT_EQ(sources_.open_captures(), 0);
+  const http::Answer fallback = Ask("GET", "/debug/pprof/profile");
+  EXPECT_GE(fallback.later->ready_at_ms(), begin + 30000) << "Go's default";
+}
+
+TEST_F(DispatchTest, CapturesAreLimitedAndHeadOpensNone) {
+  EXPECT_EQ(Ask("HEAD", "/debug/pprof/profile").response.status, 200);
+  EXPECT_EQ(sources_.opened(), 0);
+  std::vector<http::Answer> open;
+  for (int64_t i = 0; i < config_.current().max_captures; ++i) {
+    open.push_back(Ask("GET", "/debug/pprof/profile"));
+    ASSERT_NE(open.back().later, nullptr);
+  }
+  const http::Answer refused = Ask("GET", "/debug/pprof/profile");
+  EXPECT_EQ(refused.response.status, 429);
+  EXPECT_EQ(HeaderOf(refused.response, "X-Go-Pprof"), "1");
+  open.clear();
+  EXPECT_NE(Ask("GET", "/debug/pprof/profile").later, nullptr);
+}
+
+TEST_F(DispatchTest, OffIsFollowedByOn) {
+  EXPECT_EQ(Ask("POST", "/debug/sonde/off").response.status, 200);
+  EXPECT_FALSE(sources_.on());
+  const http::Answer refused = Ask("GET", "/debug/pprof/profile");
+  EXPECT_EQ(refused.response.status, 503);
+  EXPECT_NE(refused.response.body.find("the agent is off"), std::string::npos);
+  EXPECT_EQ(Ask("POST", "/debug/sonde/on").response.body, "on\n");
+  EXPECT_TRUE(sources_.on());
+}
+
+TEST_F(DispatchTest, OffForAWhileIsASettingThatComesBack) {
+  EXPECT_EQ(Ask("POST", "/debug/sonde/off?for=10m").response.status, 200);
+  EXPECT_FALSE(config_.current().enable);
+  config_.Tick(http::NowMs() + 601000);
+  EXPECT_TRUE(config_.current().enable);
+  EXPECT_EQ(Ask("POST", "/debug/sonde/off", "for=10m").response.status, 200);
+  EXPECT_EQ(Ask("POST", "/debug/sonde/on").response.body, "on\n");
+  EXPECT_TRUE(config_.current().enable);
+  EXPECT_EQ(Ask("POST", "/debug/sonde/off?for=sometime").response.status, 400);
+  EXPECT_TRUE(config_.current().enable);
+}
+
+TEST_F(DispatchTest, SettingsAreChangedByFormAndByLines) {
+  EXPECT_EQ(Ask("POST", "/debug/sonde/config?cpu_hz=50").response.status, 200);
+  EXPECT_EQ(config_.current().cpu_hz, 50);
+  EXPECT_EQ(Ask("POST", "/debug/sonde/config", "cpu_hz=60&max_captures=2").response.status, 200);
+  EXPECT_EQ(config_.current().max_captures, 2);
+  EXPECT_EQ(Ask("POST", "/debug/sonde/config", "SONDE_CPU_HZ = 70\r\ncpu = off\n").response.status,
+            200);
+  EXPECT_EQ(config_.current().cpu_hz, 70);
+  EXPECT_FALSE(config_.current().cpu);
+  const http::Response refused = Ask("POST", "/debug/sonde/config", "cpu_hz=80&cpu=maybe").response;
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_NE(refused.body.find("expected on or off"), std::string::npos);
+  EXPECT_EQ(config_.current().cpu_hz, 70) << "half a change was applied";
+  EXPECT_EQ(Ask("POST", "/debug/sonde/config").response.status, 400);
+}
+
+TEST_F(DispatchTest, CmdlineIsNulSeparatedAndCanBeRedacted) {
+  const std::string plain = Get("/debug/pprof/cmdline").body;
+  EXPECT_NE(plain.find("endpoints_test"), std::string::npos);
+  EXPECT_NE(plain.back(), '\0');
+  ASSERT_EQ(Ask("POST", "/debug/sonde/config", "redact_cmdline=on").response.status, 200);
+  const std::string redacted = Get("/debug/pprof/cmdline").body;
+  EXPECT_EQ(redacted.substr(0, redacted.find('\0')), plain.substr(0, plain.find('\0')));
+  if (plain.find('\0') != plain.npos) {
+    EXPECT_TRUE(redacted.ends_with("[redacted]"));
+  }
+}
+
+TEST_F(DispatchTest, SymbolsAreNamedAsPprofAsksForThem) {
+  EXPECT_EQ(Get("/debug/pprof/symbol").body, "num_symbols: 1\n");
+  char address[32];
+  std::snprintf(address, sizeof(address), "%#lx", reinterpret_cast<unsigned long>(&ParseRequest));
+  const std::string body = std::string(address) + "+0x1+garbage+";
+  const std::string expected =
+      "num_symbols: 1\n" + std::string(address) + " sonde::testing::ParseRequest()\n";
+  const std::string by_post = Ask("POST", "/debug/pprof/symbol", body).response.body;
+  EXPECT_EQ(by_post.substr(0, by_post.find('(')), expected.substr(0, expected.find('(')));
+  EXPECT_EQ(by_post, Get("/debug/pprof/symbol?" + body).body);
+  EXPECT_EQ(std::count(by_post.begin(), by_post.end(), '\n'), 2) << by_post;
+}
+
+TEST_F(DispatchTest, RequestsAreCountedUnderPathsOfTheTableOnly) {
+  Get("/healthz");
+  Get("/healthz");
+  for (int i = 0; i < 100; ++i) Get("/made-up/" + std::to_string(i));
+  const std::string metrics = Get("/metrics").body;
+  EXPECT_NE(metrics.find("sonde_http_requests_total{path=\"/healthz\",code=\"200\"} 2\n"),
+            std::string::npos);
+  EXPECT_NE(metrics.find("sonde_http_requests_total{path=\"other\",code=\"404\"} 100\n"),
+            std::string::npos);
+  EXPECT_EQ(metrics.find("made-up"), std::string::npos);
+}
+
+TEST_F(DispatchTest, AProfileHoldsExactlyWhatWasSampled) {
+  CpuProfileInput input;
+  input.samples = FakeSamples(100.0, 100, getpid());
+  input.rate_hz = 100;
+  input.begin_unix_ns = 1700000000000000000;
+  input.duration_ns = 125000000000;
+  input.dropped = {{"table_full", 7}};
+  const auto decoded = pprof::Decode(BuildCpuProfile(input, &sources_, &context_.Symbols()));
+  ASSERT_TRUE(decoded.ok());
+  const pprof::Profile& profile = *decoded;
+  EXPECT_EQ(profile.Text(profile.sample_types[0].type), "samples");
+  EXPECT_EQ(profile.Text(profile.sample_types[1].unit), "nanoseconds");
+  EXPECT_EQ(profile.Text(profile.period_type.type), "cpu");
+  EXPECT_EQ(profile.period, 10000000);
+  EXPECT_EQ(profile.duration_nanos, input.duration_ns);
+  int64_t samples = 0;
+  int64_t nanoseconds = 0;
+  for (const auto& sample : profile.samples) {
+    samples += sample.values[0];
+    nanoseconds += sample.values[1];
+    EXPECT_EQ(sample.labels.size(), 3u);
+  }
+  EXPECT_EQ(samples, 10000);
+  EXPECT_EQ(nanoseconds, 100000000000);
+  std::string comments;
+  for (const auto id : profile.comments) comments += profile.Text(id) + "\n";
+  EXPECT_NE(comments.find("100 Hz"), std::string::npos);
+  EXPECT_NE(comments.find("7 samples, table_full"), std::string::npos);
+  EXPECT_NE(comments.find("not covered: /usr/lib/libexample.so"), std::string::npos);
+}
+
+TEST(CountsSince, TellsOnlyWhatWasAdded) {
+  const auto gained = CountsSince({{"a", 5}, {"b", 1}}, {{"a", 7}, {"b", 1}, {"c", 2}});
+  ASSERT_EQ(gained.size(), 2u);
+  EXPECT_EQ(gained[0].count, 2u);
+  EXPECT_EQ(gained[1].name, "c");
+}
+
+}  // namespace
+}  // namespace sonde::testing
