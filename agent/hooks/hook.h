@@ -7,31 +7,44 @@
 #include <atomic>
 
 #include "agent/life/state.h"
-#include "agent/runtime/resolve.h"
 
 #define SONDE_EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace sonde::hooks {
 
-// The next definition of a symbol after ours, looked up at the first call. Null when libc has none.
+enum Hook : int {
+#define SONDE_HOOK(symbol, why, cost) kHook_##symbol,
+#include "agent/hooks/hook_list.inc"
+#undef SONDE_HOOK
+  kHookCount
+};
+
+// The next definition of each hooked symbol after ours; null until it was looked up, or when libc
+// has none.
+extern std::atomic<void*> g_next[kHookCount];
+
+// Malloc-safe: may not allocate or block. Every thread finds the same.
+void* FindNext(Hook hook);
+
+// Looks up what was not looked up yet: before a seccomp filter makes looking up impossible.
+void FindAllNext();
+
 // Malloc-safe: may not allocate or block.
 template <typename Function>
 class Real {
  public:
-  constexpr explicit Real(const char* name) : name_(name) {}
+  constexpr explicit Real(Hook hook) : hook_(hook) {}
 
-  Function* get() {
-    void* found = found_.load(std::memory_order_relaxed);
+  Function* get() const {
+    void* found = g_next[hook_].load(std::memory_order_relaxed);
     if (found == nullptr) [[unlikely]] {
-      found = runtime::NextSymbol(name_);
-      found_.store(found, std::memory_order_relaxed);  // every thread finds the same
+      found = FindNext(hook_);
     }
     return reinterpret_cast<Function*>(found);
   }
 
  private:
-  const char* name_;
-  std::atomic<void*> found_{nullptr};
+  Hook hook_;
 };
 
 inline void Trigger() {
@@ -43,5 +56,6 @@ inline void Trigger() {
 }  // namespace sonde::hooks
 
 // Defines `real_<symbol>`, which calls on.
-#define SONDE_REAL(symbol) \
-  static constinit ::sonde::hooks::Real<decltype(symbol)> real_##symbol(#symbol)
+#define SONDE_REAL(symbol)                                               \
+  static constexpr ::sonde::hooks::Real<decltype(symbol)> real_##symbol( \
+      ::sonde::hooks::kHook_##symbol)

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "agent/hooks/hook.h"
+#include "agent/life/host_signal.h"
 #include "agent/life/yield.h"
 
 namespace {
@@ -49,19 +50,28 @@ SONDE_EXPORT int setns(int fd, int kind) noexcept {
 }
 
 // prctl and syscall take any number of arguments and may return twice (vfork), so the hooks are
-// jumps: the arguments stay where they are. Only a call that installs a seccomp filter stops on the
-// way.
-extern "C" __attribute__((visibility("hidden"), used)) void SondeBeforeSeccomp() {
-  sonde::life::GoDormant(sonde::life::DormantReason::kSeccomp);
-}
+// jumps: the arguments stay where they are. Only calls that install a seccomp filter or a signal
+// handler stop on the way.
 extern "C" {
 __attribute__((visibility("hidden"), used)) constinit void* sonde_real_prctl = nullptr;
 __attribute__((visibility("hidden"), used)) constinit void* sonde_real_syscall = nullptr;
-__attribute__((visibility("hidden"), used)) void SondeFindPrctl() {
-  sonde_real_prctl = sonde::runtime::NextSymbol("prctl");
+
+__attribute__((visibility("hidden"), used)) void SondeFindJumps() {
+  sonde_real_prctl = sonde::hooks::FindNext(sonde::hooks::kHook_prctl);
+  sonde_real_syscall = sonde::hooks::FindNext(sonde::hooks::kHook_syscall);
 }
-__attribute__((visibility("hidden"), used)) void SondeFindSyscall() {
-  sonde_real_syscall = sonde::runtime::NextSymbol("syscall");
+
+__attribute__((visibility("hidden"), used)) void SondeBeforeSeccomp() {
+  SondeFindJumps();
+  sonde::hooks::FindAllNext();
+  sonde::life::GoDormant(sonde::life::DormantReason::kSeccomp);
+}
+
+// syscall(SYS_rt_sigaction, signal, action, …)
+__attribute__((visibility("hidden"), used)) void SondeBeforeSigaction(long, long signal,
+                                                                      const void* action) {
+  const int ours = sonde::life::g_our_signal.load(std::memory_order_relaxed);
+  if (action != nullptr && ours != 0 && signal == ours) sonde::life::VacateSignal(ours);
 }
 }
 
@@ -112,7 +122,7 @@ prctl:
   mov sonde_real_prctl(%rip), %rax
   test %rax, %rax
   jnz 4f
-  SONDE_CALL_KEEPING_ARGUMENTS SondeFindPrctl
+  SONDE_CALL_KEEPING_ARGUMENTS SondeFindJumps
   mov sonde_real_prctl(%rip), %rax
 4:
   notrack jmp *%rax
@@ -127,6 +137,8 @@ syscall:
   endbr64
   cmp $317, %rdi             # SYS_seccomp
   je 2f
+  cmp $13, %rdi              # SYS_rt_sigaction
+  je 5f
   cmp $157, %rdi             # SYS_prctl
   jne 3f
   cmp $22, %esi              # PR_SET_SECCOMP
@@ -137,10 +149,13 @@ syscall:
   mov sonde_real_syscall(%rip), %rax
   test %rax, %rax
   jnz 4f
-  SONDE_CALL_KEEPING_ARGUMENTS SondeFindSyscall
+  SONDE_CALL_KEEPING_ARGUMENTS SondeFindJumps
   mov sonde_real_syscall(%rip), %rax
 4:
   notrack jmp *%rax
+5:
+  SONDE_CALL_KEEPING_ARGUMENTS SondeBeforeSigaction
+  jmp 3b
   .cfi_endproc
 .size syscall, .-syscall
 )");

@@ -8,6 +8,7 @@
 #include "agent/hooks/hook.h"
 
 SONDE_REAL(pthread_create);
+SONDE_REAL(pthread_exit);
 
 // rdi = StartRecord*. Calls SondeThreadBegin, which gives back {function, argument}, and jumps
 // there with the stack as it found it.
@@ -45,4 +46,11 @@ SONDE_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attribu
   const int error = real_pthread_create.get()(thread, attributes, sonde_thread_entry, record);
   if (error != 0) sonde::life::DropStart(record);
   return error;
+}
+
+// libc calls exit(0) when its last thread ends, and counts ours.
+SONDE_EXPORT void pthread_exit(void* value) {
+  sonde::life::BeforeThreadExit();
+  real_pthread_exit.get()(value);
+  __builtin_unreachable();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From load to active (traps 1–3). Load itself reads the environment and one link; everything else
 // waits.
+#include "agent/life/address_space.h"
 #include "agent/life/agent_thread.h"
 #include "agent/life/errno_saver.h"
 #include "agent/life/fork.h"

@@ -15,10 +15,12 @@
 #include "agent/http/server.h"
 #include "agent/http/socket.h"
 #include "agent/life/agent_thread.h"
+#include "agent/life/crash_guard.h"
 #include "agent/life/guard_rails.h"
 #include "agent/life/host_signal.h"
 #include "agent/life/listeners.h"
 #include "agent/life/live_sources.h"
+#include "agent/life/process_end.h"
 #include "agent/life/run_dir.h"
 #include "agent/life/self.h"
 #include "agent/life/self_timer.h"
@@ -78,6 +80,12 @@ bool KernelExpiresTimersInTheirThread() {
   return major > 5 || (major == 5 && minor >= 10);
 }
 
+int64_t UnixMs() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
+
 class Agent {
  public:
   Agent();
@@ -91,7 +99,10 @@ class Agent {
   void ApplySettings();
   void KeepSignal();
   void Tick(uint64_t now_ns);
+  [[nodiscard]] bool MainThreadHasLeft(uint64_t now_ns);
+  void StayDormant();
   [[nodiscard]] int WantedHz() const;
+  [[nodiscard]] std::string Trouble(int signal) const;
   [[nodiscard]] int64_t NextMs(uint64_t now_ns) const;
 
   ConfigStore config_;
@@ -103,7 +114,9 @@ class Agent {
   http::Server server_;
   Listeners listeners_;
   TreeKeeper tree_;
+  CrashGuard crash_guard_;
   bool kernel_ok_ = KernelExpiresTimersInTheirThread();
+  uint64_t next_leader_check_ns_ = 0;
   int wanted_hz_ = -1;
   int signal_ = 0;
 };
@@ -122,6 +135,8 @@ Agent::Agent()
   SetTreeTimerLimit(TimerLimit(config_.current()));
   FindUnblockingCode();
   SetUpCpuHandler({TreeRegion(), &DefaultAction, &TreePeriodNs()});
+  crash_guard_.Open(RunDirectory(config_.current().run_dir.data), sources_.executable(),
+                    g_self.took_over, UnixMs());
   listeners_.Open(config_.current(), context_.token.configured(), http::NowMs());
 }
 
@@ -132,8 +147,16 @@ Agent::~Agent() {
 
 int Agent::WantedHz() const {
   const Settings& settings = config_.current();
-  const bool on = settings.enable && settings.cpu && !sources_.off() && kernel_ok_;
+  const bool on = settings.enable && settings.cpu && !sources_.off() && kernel_ok_ &&
+                  crash_guard_.verdict().empty();
   return on ? static_cast<int>(settings.cpu_hz) : 0;
+}
+
+std::string Agent::Trouble(int signal) const {
+  if (!crash_guard_.verdict().empty()) return crash_guard_.verdict();
+  if (!kernel_ok_) return "off: this kernel is older than 5.10 and would interrupt system calls";
+  if (signal == 0) return "off: the service uses every signal that could be sampled with";
+  return "";
 }
 
 // The host may have taken our signal: through a hook (we hold none now), or round libc (the kernel
@@ -144,10 +167,7 @@ void Agent::KeepSignal() {
     TakeSignal(&CpuSignalHandler, static_cast<int>(config_.current().cpu_signal));
   }
   const int now = g_our_signal.load(std::memory_order_acquire);
-  sources_.SetTrouble(!kernel_ok_
-                          ? "off: this kernel is older than 5.10 and would interrupt system calls"
-                      : now == 0 ? "off: the service uses every signal that could be sampled with"
-                                 : "");
+  sources_.SetTrouble(Trouble(now));
   if (now == signal_) return;
   signal_ = now;
   wanted_hz_ = -1;
@@ -162,6 +182,7 @@ void Agent::ApplySettings() {
 }
 
 void Agent::Tick(uint64_t now_ns) {
+  const InsideMark inside;
   if (g_yield_port.exchange(false, std::memory_order_acq_rel)) listeners_.YieldPort();
   config_.Tick(http::NowMs());
   KeepSignal();
@@ -177,6 +198,7 @@ void Agent::Tick(uint64_t now_ns) {
   }
   listeners_.Tick(http::NowMs());
   tree_.Tick(now_ns);
+  crash_guard_.Tick(UnixMs());
   RefreshClock(TreeRegion());
 }
 
@@ -186,9 +208,20 @@ int64_t Agent::NextMs(uint64_t now_ns) const {
   return http::NowMs() + static_cast<int64_t>((next_ns - now_ns + 999'999) / 1'000'000);
 }
 
+// Main may leave without our hook seeing it (pthread_cancel). libc then waits for the last thread
+// to end the process, and counts ours.
+bool Agent::MainThreadHasLeft(uint64_t now_ns) {
+  if (now_ns < next_leader_check_ns_) return false;
+  next_leader_check_ns_ = now_ns + 1'000'000'000;
+  return ProcessHasEnded(g_self.pid, 0);
+}
+
+void Agent::StayDormant() { AgentCouldNotStart("the main thread has left"); }
+
 void Agent::Run() {
   while (!AgentMustStop()) {
     const uint64_t now_ns = MonotonicNs();
+    if (MainThreadHasLeft(now_ns)) return StayDormant();
     Tick(now_ns);
     http::SetPollSignal(signal_);
     server_.Wait(NextMs(now_ns));

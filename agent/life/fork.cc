@@ -2,6 +2,7 @@
 #include "agent/life/fork.h"
 
 #include "agent/life/agent_thread.h"
+#include "agent/life/crash_guard.h"
 #include "agent/life/errno_saver.h"
 #include "agent/life/host_signal.h"
 #include "agent/life/self.h"
@@ -29,6 +30,7 @@ void ForgetOtherThreads() {
   HostSignalAfterFork();
   TimersAfterFork();
   CpuHandlerAfterFork();
+  CrashGuardAfterFork();
   runtime::ArenaAfterForkInChild();
   g_our_port.store(0, std::memory_order_relaxed);
   g_yield_port.store(false, std::memory_order_relaxed);
@@ -66,6 +68,7 @@ bool AgentIsGone() { return TreeOwnerIsGone(); }
 void TakeOver() {
   if (!AdoptTree()) return;
   g_self.role = Role::kRoot;
+  g_self.took_over = true;
   g_trigger_wanted.store(false, std::memory_order_relaxed);
   SetNewThreadsArmThemselves(false);
   if (!StartAgentThread()) g_phase.store(Phase::kDormant, std::memory_order_release);

@@ -2,25 +2,58 @@
 #include "agent/life/listeners.h"
 
 #include <errno.h>
-#include <string.h>
+#include <fcntl.h>
 #include <sys/utsname.h>
+
+#include <cstdlib>
 
 #include "agent/config/address.h"
 #include "agent/http/socket.h"
+#include "agent/life/process_end.h"
 #include "agent/life/run_dir.h"
+#include "agent/life/small_reads.h"
 #include "agent/life/yield.h"
 #include "collectors/safe/region_file.h"
 #include "collectors/safe/sys.h"
 
 namespace sonde::life {
 
-std::string ProcessTag() {
+std::string HostName() {
   utsname names{};
   sys::Call(SYS_uname, &names);
-  std::string tag = names.nodename;
-  for (char& c : tag) c = c == '/' || c == ' ' ? '_' : c;
+  std::string host = names.nodename;
+  for (char& c : host) c = c == '/' || c == ' ' ? '_' : c;
+  return host;
+}
+
+std::string ProcessTag() {
   const int pid = sys::Getpid();
-  return tag + "-" + std::to_string(pid) + "-" + std::to_string(StartTicksOf(pid));
+  return HostName() + "-" + std::to_string(pid) + "-" + std::to_string(StartTicksOf(pid));
+}
+
+namespace {
+
+// "<host>-<pid>-<ticks>.sock" of a process of this host that has ended.
+bool IsStale(const std::string& name, const std::string& host) {
+  if (!name.starts_with(host + "-") || !name.ends_with(".sock")) return false;
+  char* end = nullptr;
+  const long pid = std::strtol(name.c_str() + host.size() + 1, &end, 10);
+  if (pid <= 0 || *end != '-') return false;
+  const uint64_t ticks = std::strtoull(end + 1, &end, 10);
+  return std::string_view(end) == ".sock" && ProcessHasEnded(static_cast<int>(pid), ticks);
+}
+
+}  // namespace
+
+// Nothing is done at exit, so whoever comes next clears away what the dead left.
+void Listeners::RemoveStaleSockets(const std::string& dir) {
+  const long fd = sys::Call(SYS_openat, AT_FDCWD, dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (sys::Failed(fd)) return;
+  const std::string host = HostName();
+  for (const std::string& name : ListDirectory(static_cast<int>(fd))) {
+    if (IsStale(name, host)) sys::Call(SYS_unlinkat, fd, name.c_str(), 0L);
+  }
+  sys::Call(SYS_close, fd);
 }
 
 void Listeners::PublishPort(const Entry& entry) const {
@@ -60,6 +93,7 @@ void Listeners::Add(const std::string& address, http::Door door, const std::stri
 void Listeners::OpenUnixSocket(const Settings& settings) {
   const std::string dir = RunDirectory(settings.run_dir.data);
   if (!dir.empty()) {
+    RemoveStaleSockets(dir);
     Add("unix:" + dir + "/" + ProcessTag() + ".sock", http::Door::kUnix, "");
     if (entries_.back().fd >= 0) return;
   }

@@ -41,6 +41,7 @@ class Listeners {
   void Add(const std::string& address, http::Door door, const std::string& refusal);
   void TryOpen(Entry* entry);
   void OpenUnixSocket(const Settings& settings);
+  void RemoveStaleSockets(const std::string& dir);
   void PublishPort(const Entry& entry) const;
 
   http::Server* server_;
@@ -48,6 +49,9 @@ class Listeners {
   std::vector<Entry> entries_;
   int64_t next_try_ms_ = 0;
 };
+
+// The name of this machine or container, as part of a file name.
+std::string HostName();
 
 // "<host>-<pid>-<start ticks>": the name of everything that belongs to this process.
 std::string ProcessTag();

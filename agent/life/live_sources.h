@@ -25,6 +25,7 @@ class LiveSources : public AgentSources {
   void Off() override { off_ = true; }
   void On() override { off_ = false; }
 
+  [[nodiscard]] const std::string& executable() const { return executable_; }
   // The kill switch, until On().
   [[nodiscard]] bool off() const { return off_; }
   // Why nothing is sampled although it is wanted; empty when it is.

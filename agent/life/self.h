@@ -22,7 +22,8 @@ struct Self {
   Environment environment;
   Start start = Start::kNever;
   Role role = Role::kNone;
-  int pid = 0;  // of this process image, or of the fork child
+  bool took_over = false;  // a child that became the root
+  int pid = 0;             // of this process image, or of the fork child
   uint64_t load_ns = 0;
   uint64_t last_check_ns = 0;  // of a child: when it last looked for its agent
 };

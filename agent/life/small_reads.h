@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace sonde::life {
 
@@ -11,5 +12,8 @@ std::string ReadSmallFile(const std::string& path);
 
 // Where a link points; empty when it cannot be read.
 std::string ReadLink(const char* path);
+
+// The names in an open directory, without "." and "..".
+std::vector<std::string> ListDirectory(int fd);
 
 }  // namespace sonde::life

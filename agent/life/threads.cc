@@ -6,6 +6,8 @@
 
 #include "agent/life/self.h"
 #include "agent/life/self_timer.h"
+#include "agent/life/yield.h"
+#include "collectors/safe/sys.h"
 
 namespace sonde::life {
 namespace {
@@ -57,6 +59,12 @@ StartRoutine BeginThread(void* record) {
   start->used.store(false, std::memory_order_release);
   ArmSelf();
   return routine;
+}
+
+void BeforeThreadExit() {
+  const Phase phase = g_phase.load(std::memory_order_relaxed);
+  if (phase == Phase::kInert || phase == Phase::kDormant) return;
+  if (sys::Gettid() == sys::Getpid()) GoDormant(DormantReason::kMainThreadLeft);
 }
 
 }  // namespace sonde::life

@@ -28,4 +28,8 @@ void DropStart(void* record);
 // enough, arms its CPU timer.
 StartRoutine BeginThread(void* record);
 
+// The calling thread is about to leave through pthread_exit: when it is the main thread, the agent
+// ends.
+void BeforeThreadExit();
+
 }  // namespace sonde::life

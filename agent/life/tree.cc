@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/tree.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <sys/mman.h>
 
 #include <atomic>
 
+#include "agent/life/process_end.h"
 #include "collectors/fold.h"
 #include "collectors/safe/cpu_timers.h"
 #include "collectors/safe/region_file.h"
@@ -49,13 +48,6 @@ void TakeProcessSlot(ProcessId parent) {
   UseBudget();
 }
 
-bool HasEnded(const ProcessInfo& process) {
-  if (process.pid == 0) return true;
-  if (sys::Call(SYS_kill, process.pid, 0L) == -ESRCH) return true;  // EPERM: alive, of another user
-  const uint64_t ticks = StartTicksOf(process.pid);
-  return ticks != 0 && ticks != process.start_ticks;  // the pid is somebody else's by now
-}
-
 }  // namespace
 
 const Region& TreeRegion() { return g_region; }
@@ -81,7 +73,9 @@ ThreadId ClaimTreeThread(int tid) {
 
 bool TreeOwnerIsGone() {
   const uint64_t owner = g_region.header->cold_owner.Load();
-  return owner == 0 || HasEnded(ReadProcess(g_region, static_cast<uint32_t>(owner - 1)));
+  if (owner == 0) return true;
+  const ProcessInfo process = ReadProcess(g_region, static_cast<uint32_t>(owner - 1));
+  return ProcessHasEnded(process.pid, process.start_ticks);
 }
 
 bool AdoptTree() {

@@ -22,6 +22,8 @@ constinit ScratchPool g_scratch{};
 constinit UnwindPublication g_tables{};
 constinit std::atomic<int> g_agent_tid{0};
 constinit std::atomic<uint64_t> g_stale{0};
+constinit std::atomic<uint32_t> g_no_word{0};
+constinit std::atomic<std::atomic<uint32_t>*> g_inside{&g_no_word};
 constinit PcRange g_unblock[kMaxUnblockRanges]{};
 constinit std::atomic<uint32_t> g_unblock_count{0};
 
@@ -137,6 +139,7 @@ void CpuSignalHandler(int signal, siginfo_t* info, void* context) {
     g_stale.fetch_add(1, std::memory_order_relaxed);
     return;
   }
+  const InsideMark inside;
   const auto expiries = static_cast<uint64_t>(info->si_overrun < 0 ? 0 : info->si_overrun) + 1;
   CountExpiry(*timer, expiries, *static_cast<const ucontext_t*>(context));
   FollowAgent(*timer);
@@ -152,6 +155,19 @@ void SetUnblockRanges(const PcRange* ranges, uint32_t count) {
   g_unblock_count.store(count, std::memory_order_release);  // pairs with InUnblockingCall
 }
 
+// Cold path only.
+void SetInsideWord(std::atomic<uint32_t>* word) {
+  g_inside.store(word != nullptr ? word : &g_no_word, std::memory_order_release);
+}
+
+// Async-signal-safe.
+InsideMark::InsideMark() : word_(g_inside.load(std::memory_order_acquire)) {
+  word_->fetch_add(1, std::memory_order_relaxed);
+}
+
+// Async-signal-safe.
+InsideMark::~InsideMark() { word_->fetch_sub(1, std::memory_order_relaxed); }
+
 // Async-signal-safe.
 void SetAgentThread(int tid) { g_agent_tid.store(tid, std::memory_order_relaxed); }
 
@@ -165,6 +181,7 @@ uint64_t StaleCpuSignals() { return g_stale.load(std::memory_order_relaxed); }
 void CpuHandlerAfterFork() {
   g_scratch.ResetAfterFork();
   g_tables.AfterForkInChild();
+  g_inside.store(&g_no_word, std::memory_order_relaxed);
 }
 
 }  // namespace sonde

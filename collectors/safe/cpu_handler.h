@@ -55,6 +55,22 @@ struct PcRange {
 inline constexpr uint32_t kMaxUnblockRanges = 8;
 void SetUnblockRanges(const PcRange* ranges, uint32_t count);
 
+// A word, of a page that outlives the process, that counts the threads which are inside the agent's
+// code now: after a crash it tells whether we may have been the cause. Null: no such page.
+void SetInsideWord(std::atomic<uint32_t>* word);
+
+// Counts the calling thread as inside for its life. Async-signal-safe.
+class InsideMark {
+ public:
+  InsideMark();
+  ~InsideMark();
+  InsideMark(const InsideMark&) = delete;
+  InsideMark& operator=(const InsideMark&) = delete;
+
+ private:
+  std::atomic<uint32_t>* word_;
+};
+
 // The agent's own thread: a signal that another thread of ours sends to it only ends its wait. 0:
 // none.
 void SetAgentThread(int tid);

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/life/address_space.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+
+#include "collectors/safe/sys.h"
+
+namespace sonde::life {
+namespace {
+
+constexpr uint64_t kPageBytes = 4096;
+
+// The process's size, the first number of /proc/self/statm; it bounds its data too.
+uint64_t MappedBytes() {
+  const long fd = sys::Call(SYS_openat, AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  if (sys::Failed(fd)) return 0;
+  char text[32] = {};
+  sys::Call(SYS_read, fd, text, sizeof text - 1);
+  sys::Call(SYS_close, fd);
+  uint64_t pages = 0;
+  for (const char* c = text; *c >= '0' && *c <= '9'; ++c)
+    pages = pages * 10 + static_cast<uint64_t>(*c - '0');
+  return pages * kPageBytes;
+}
+
+bool LeavesRoom(int which) {
+  rlimit limit{};
+  if (sys::Failed(sys::Call(SYS_prlimit64, 0, which, 0L, &limit))) return true;
+  return limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= MappedBytes() + kHeadroomBytes;
+}
+
+}  // namespace
+
+bool HasAddressSpace() { return LeavesRoom(RLIMIT_AS) && LeavesRoom(RLIMIT_DATA); }
+
+}  // namespace sonde::life

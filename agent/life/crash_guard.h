@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeps the agent off where it may have done harm: a small file a program in the run directory
+// remembers how its last processes ended. After two ends in a row within kHealthyMs of the agent's
+// start, or one while a thread was inside the agent's code, the agent starts switched off and says
+// so; the file expires after kExpiryMs.
+//
+// The page is mapped shared, so it outlives any death. A regular exit leaves its mark by one store;
+// a child that takes the tree over (daemons) goes on with the page. Agent thread, but for the words
+// that handlers and exit touch.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+namespace sonde::life {
+
+class CrashGuard {
+ public:
+  static constexpr int64_t kHealthyMs = 10'000;
+  static constexpr int64_t kExpiryMs = 600'000;
+  static constexpr uint32_t kStrikes = 2;
+
+  // Reads what the last process left and writes itself in. A directory that does not work: no
+  // guard, no harm. `taken_over`: this process goes on with the tree of one that ended.
+  void Open(const std::string& directory, const std::string& executable, bool taken_over,
+            int64_t now_unix_ms);
+
+  // Not empty: the agent must stay off, and this says why.
+  [[nodiscard]] const std::string& verdict() const { return verdict_; }
+
+  // After kHealthyMs the early ends are forgotten.
+  void Tick(int64_t now_unix_ms);
+
+ private:
+  struct Page;
+  static bool Map(const std::string& path, Page** page);
+  void Judge(const std::string& path, Page* page, bool taken_over, int64_t now_unix_ms);
+
+  std::string verdict_;
+  int64_t started_unix_ms_ = 0;
+  bool healthy_ = false;
+};
+
+// In a fork child: the page is the parent's.
+void CrashGuardAfterFork();
+
+}  // namespace sonde::life
