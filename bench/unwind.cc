@@ -24,6 +24,8 @@
 namespace {
 
 #define NOINLINE __attribute__((noinline, noclone))
+// The measuring frames keep one, so that the chain of frame pointers reaches the walker.
+#define KEEPS_FRAME_POINTER __attribute__((noinline, optimize("no-omit-frame-pointer")))
 
 constexpr uint32_t kMaxFrames = 256;
 constexpr size_t kEvictBytes = size_t{8} << 20;
@@ -114,7 +116,7 @@ class Bench {
  public:
   explicit Bench(int rounds) : rounds_(rounds), evict_(kEvictBytes) {}
 
-  void RunWalkers(bool by_frame_pointer) {
+  KEEPS_FRAME_POINTER void RunWalkers(bool by_frame_pointer) {
     for (int round = 0; round < rounds_; ++round) {
       for (size_t i = 0; i < std::size(kWalkers); ++i) {
         if (kWalkers[i].by_frame_pointer == by_frame_pointer) Measure(kWalkers[i], &results_[i]);
@@ -132,7 +134,7 @@ class Bench {
   }
 
  private:
-  void Measure(const Walker& walker, Result* result) {
+  KEEPS_FRAME_POINTER void Measure(const Walker& walker, Result* result) {
     constexpr int kHotWalks = 200, kColdWalks = 4;
     result->frames = walker.walk();
     const uint64_t start = NowNs();
@@ -141,7 +143,7 @@ class Bench {
     for (int i = 0; i < kColdWalks; ++i) result->cold_ns.push_back(ColdWalk(walker));
   }
 
-  double ColdWalk(const Walker& walker) {
+  KEEPS_FRAME_POINTER double ColdWalk(const Walker& walker) {
     uint64_t sum = 0;
     for (size_t i = 0; i < evict_.size(); i += 64) sum += evict_[i]++;
     sink_ = sum;
