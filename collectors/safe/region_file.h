@@ -19,7 +19,7 @@ struct RegionOptions {
 struct RegionOrigin {
   bool in_file = false;
   FixedText<512> path;  // of the file
-  RegionError error;      // why there is no file though one was wanted, or no region at all
+  RegionError error;    // why there is no file though one was wanted, or no region at all
 };
 
 // Malloc-safe: may not allocate or block. Raw system calls only. A directory that does not work

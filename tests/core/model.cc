@@ -141,6 +141,7 @@ class Explorer {
       : scenario_(scenario), fibers_(scenario.threads.size()) {}
   Explored Run(uint64_t max_runs);
   Explored RunRandomly(uint64_t runs, uint32_t seed);
+  Explored RunOversleeping();
   bool Ignores(const void* address) const {
     return scenario_.ignores && scenario_.ignores(address);
   }
@@ -315,6 +316,22 @@ Explored Explorer::RunRandomly(uint64_t runs, uint32_t seed) {
   return result;
 }
 
+Explored Explorer::RunOversleeping() {
+  Explored result;
+  while (!result.complete && result.failure.empty()) {
+    Begin();
+    for (uint64_t k = 0; k < result.runs && !fibers_[0].ended(); ++k) fibers_[0].Resume();
+    result.complete = fibers_[0].ended();
+    for (size_t i = 1; i <= fibers_.size(); ++i) {
+      Fiber& fiber = fibers_[i % fibers_.size()];
+      while (!fiber.ended()) fiber.Resume();
+    }
+    Note(&result);
+    if (!result.failure.empty()) result.failure += std::to_string(result.runs - 1);
+  }
+  return result;
+}
+
 }  // namespace
 
 void Step(const void* address, unsigned bytes, bool writes) {
@@ -333,6 +350,12 @@ Explored Sample(const Scenario& scenario, uint64_t runs, uint32_t seed) {
   Explorer here(scenario);
   explorer = &here;
   return here.RunRandomly(runs, seed);
+}
+
+Explored Oversleep(const Scenario& scenario) {
+  Explorer here(scenario);
+  explorer = &here;
+  return here.RunOversleeping();
 }
 
 }  // namespace sonde::model

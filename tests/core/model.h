@@ -41,6 +41,11 @@ Explored Explore(const Scenario& scenario, uint64_t max_runs);
 // before another gets its turn.
 Explored Sample(const Scenario& scenario, uint64_t runs, uint32_t seed);
 
+// The first thread falls asleep before its k-th access, for every k; the others run to their ends,
+// one after the other; it wakes up. For what takes many turns of the others, such as a generation
+// that comes round again.
+Explored Oversleep(const Scenario& scenario);
+
 // Called before each access while it is set, explored or not.
 extern std::function<void()> on_step;
 

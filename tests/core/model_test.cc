@@ -68,6 +68,11 @@ class Model : public testing::Test {
     Report(model::Sample(scenario_, 12'000, 20240607), "random");
   }
 
+  void Oversleep(std::vector<std::function<void()>> threads) {
+    Prepare(std::move(threads));
+    Report(model::Oversleep(scenario_), "sleeping at each of");
+  }
+
   RegionForTesting region_{kTiny};
   model::Scenario scenario_;
   std::vector<ThreadId> threads_;
@@ -182,6 +187,21 @@ TEST_F(Model, AnotherStackTakesThePlaceOfAnEvictedOne) {
 TEST_F(Model, TwoWritersAndTheSweep) {
   Offer(0, 0xa, 100);
   Sample({[this] { Offer(0, 0xa, 1); }, [this] { Offer(1, 0xb, 10); }, [this] { Sweep(3); }});
+}
+
+// Meanwhile the cell and the stack slots are given to others, until the two generation bits of a
+// key come round.
+TEST_F(Model, AWriterSleepsThroughGenerations) {
+  for (int generations = 1; generations <= 9; ++generations) {
+    Offer(0, 0xa, 100);
+    Oversleep({[this] { Offer(0, 0xa, 1); },
+               [this, generations] {
+                 for (int i = 0; i < generations; ++i) {
+                   Sweep(4);
+                   for (uint64_t seed = 0xb; seed < 0x10; ++seed) Offer(1, seed, 10);
+                 }
+               }});
+  }
 }
 
 TEST_F(Model, AReaderSeesTheStackThatItsIdNamesOrNone) {
