@@ -34,6 +34,8 @@ add_custom_target(sonde_libc_stub DEPENDS ${SONDE_STUB_LIBC} ${SONDE_STUB_LOADER
 #
 # No start files: crti.o of Debian lacks the CET mark, which would strip it from the result, and crtbeginS.o
 # would run destructors at exit; agent/runtime/compat_start.cc has the one symbol that is needed of them.
+# -z noseparate-code: two mappings less and fewer pages touched, 15 us at every process start; read-only data is
+# executable with it, as in every library before binutils 2.31.
 # No -z pack-relative-relocs: it makes the library need GLIBC_2.36's loader.
 function(sonde_preload_library target)
   cmake_parse_arguments(arg "" "HOOKS" "SOURCES;LIBS" ${ARGN})
@@ -58,7 +60,7 @@ function(sonde_preload_library target)
   list(TRANSFORM SONDE_WRAPPED PREPEND LINKER:--wrap= OUTPUT_VARIABLE wraps)
   target_link_options(${target} PRIVATE -nostdlib ${wraps}
     LINKER:--version-script=${map} LINKER:--exclude-libs,ALL LINKER:--gc-sections LINKER:-Bsymbolic
-    LINKER:-z,now LINKER:-z,relro LINKER:-z,nodelete LINKER:-z,noexecstack LINKER:-z,defs LINKER:-z,text
+    LINKER:-z,now LINKER:-z,relro LINKER:-z,nodelete LINKER:-z,noexecstack LINKER:-z,defs LINKER:-z,text LINKER:-z,noseparate-code
     LINKER:--hash-style=gnu LINKER:--build-id LINKER:-O1 LINKER:-Map=${CMAKE_CURRENT_BINARY_DIR}/${target}.link_map)
   target_link_libraries(${target} PRIVATE ${arg_LIBS} sonde_runtime sonde_compat
     -Wl,--start-group -l:libstdc++.a -l:libgcc_eh.a -l:libgcc.a $<TARGET_FILE:sonde_compat> -Wl,--end-group
