@@ -32,13 +32,23 @@ size_t OperatorLength(std::string_view rest) {
 
 constexpr std::string_view kAnonymous = "(anonymous namespace)";
 
+// Go's "(*Server)" in "http.(*Server).Serve".
+size_t GoReceiverLength(std::string_view before, std::string_view rest) {
+  if (!rest.starts_with("(*") || !before.ends_with('.')) return 0;
+  const size_t close = rest.find(')');
+  return close == std::string_view::npos ? 0 : close + 1;
+}
+
 // Drops "<...>" and everything from the parameter list on.
 std::string WithoutArguments(std::string_view name) {
   std::string result;
   int depth = 0;
   for (size_t i = 0; i < name.size();) {
     const std::string_view rest = name.substr(i);
-    const size_t whole = rest.starts_with(kAnonymous) ? kAnonymous.size() : OperatorLength(rest);
+    const size_t receiver = GoReceiverLength(result, rest);
+    const size_t whole = receiver > 0                   ? receiver
+                         : rest.starts_with(kAnonymous) ? kAnonymous.size()
+                                                        : OperatorLength(rest);
     if (whole > 0) {
       if (depth == 0) result += rest.substr(0, whole);
       i += whole;
@@ -135,6 +145,7 @@ std::string Printable(std::string_view text) {
 }
 
 std::string ShortFunctionName(std::string_view name) {
+  if (name.starts_with("[")) return std::string(name);  // "[signal blocked]" is no C++ name
   name = name.substr(0, name.find(" [clone "));
   std::string result = WithoutArguments(name);
   result.erase(result.find_last_not_of(' ') + 1);

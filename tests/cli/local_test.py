@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sonde on this machine: agents, sockets, Go programs, processes without an agent, run, the terminal."""
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import unittest
+
+import harness
+from harness import CLEAN, ERROR, INCONCLUSIVE, SONDE, SOURCE, USAGE, Case
+
+
+def socket_name(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        start = file.read().rsplit(")", 1)[1].split()[19]
+    return f"{socket.gethostname()}-{pid}-{start}"
+
+
+class CommandLine(Case):
+    def test_usage_errors_exit_2_and_name_the_help(self):
+        for arguments in (["cpu"], ["cpu", "1", "--by", "colour"], ["cpu", "1", "-s", "0"], ["nonsense", "1"],
+                          ["set", "1", "cpu_hz"], ["run"], ["completion", "tcsh"], ["cpu", "x y"]):
+            _, errors = self.sonde(*arguments, code=USAGE)
+            self.assertTrue(errors.startswith("sonde: "), errors)
+
+    def test_help_exits_0(self):
+        self.assertIn("Verbs:", self.sonde("--help")[0])
+        self.assertIn("--seconds", self.sonde("cpu", "--help")[0])
+
+    def test_version(self):
+        self.assertRegex(self.sonde("version")[0], r"^sonde \d+\.\d+\.\d+\n$")
+        self.assertIn("version", self.sonde_json("version"))
+
+    def test_bash_completion_works_in_bash(self):
+        script = self.sonde("completion", "bash")[0]
+        check = script + '\nCOMP_WORDS=(sonde cpu --by ""); COMP_CWORD=3; _sonde; echo "${COMPREPLY[@]}"\n' \
+            'COMP_WORDS=(sonde st); COMP_CWORD=1; _sonde; echo "${COMPREPLY[@]}"\n' \
+            'COMP_WORDS=(sonde cpu --fo); COMP_CWORD=2; _sonde; echo "${COMPREPLY[@]}"\n'
+        done = subprocess.run(["bash", "-c", check], capture_output=True, text=True, check=True, timeout=20)
+        self.assertEqual(done.stdout.splitlines(), ["function thread mapping", "status", "--focus"])
+
+    def test_reference_in_the_docs_is_up_to_date(self):
+        reference = subprocess.run([os.environ["SONDE_REFERENCE"]], capture_output=True, text=True,
+                                   check=True, timeout=20).stdout
+        with open(os.path.join(SOURCE, "docs/cli.md"), encoding="utf-8") as file:
+            text = file.read()
+        part = text.split("<!-- reference: begin -->\n")[1].split("<!-- reference: end -->")[0]
+        self.assertEqual(part.strip(), reference.strip(), "run sonde_cli_reference and paste its output")
+
+
+class Agent(Case):
+    def test_cpu_shows_the_known_shares(self):
+        _, port = self.fake_agent()
+        answer = self.sonde_json("cpu", f":{port}", "-s", "2")
+        shares = {row["name"]: row["flat_ns"] / answer["cpu_ns"] for row in answer["rows"]}
+        self.assertAlmostEqual(shares["sonde::testing::ParseRequest()"], 0.594, delta=0.02)
+        self.assertAlmostEqual(shares["sonde::testing::HashKey()"], 0.297, delta=0.02)
+        self.assertEqual(answer["lost"][0]["name"], "[signal blocked]")
+        self.assertIn("no unwind data", answer["not_covered"][0])
+        self.assertEqual(answer["threads"][0]["name"], "worker-1")
+
+    def test_saved_profile_gives_the_same_answer(self):
+        _, port = self.fake_agent()
+        live = self.sonde_json("cpu", f":{port}", "-s", "1", "-o", "x.pb.gz")
+        saved = self.sonde_json("cpu", "x.pb.gz")
+        for key in ("rows", "threads", "cpu_ns", "heaviest_stack", "lost", "not_covered"):
+            self.assertEqual(saved[key], live[key], key)
+
+    def test_profile_to_stdout_is_the_profile_and_nothing_else(self):
+        _, port = self.fake_agent()
+        done = subprocess.run([SONDE, "cpu", f":{port}", "-s", "1", "-o", "-"], env=self.env, capture_output=True,
+                              timeout=30, check=True)
+        self.assertEqual(done.stdout[:2], b"\x1f\x8b")
+        self.assertEqual(done.stderr, b"")
+
+    def test_by_and_filters(self):
+        _, port = self.fake_agent()
+        self.sonde("cpu", f":{port}", "-s", "1", "-o", "x.pb.gz")
+        self.assertIn("worker-2 (tid", self.sonde("cpu", "x.pb.gz", "--by", "thread")[0])
+        self.assertIn("fake_agent", self.sonde("cpu", "x.pb.gz", "--by", "mapping")[0])
+        self.assertNotIn("ParseRequest", self.sonde("cpu", "x.pb.gz", "--focus", "HashKey")[0])
+        self.assertNotIn("HashKey", self.sonde("cpu", "x.pb.gz", "--ignore", "HashKey")[0].replace(
+            "ignore HashKey", ""))
+        self.assertIn("3 more", self.sonde("cpu", "x.pb.gz", "--top", "2")[0])
+
+    def test_status_as_text_and_json(self):
+        agent, port = self.fake_agent()
+        text, _ = self.sonde("status", f":{port}")
+        for expected in ("agent 0.1.0", "100 Hz", "stack_table_full", "no unwind data", "16.0 MiB"):
+            self.assertIn(expected, text)
+        self.assertEqual(self.sonde_json("status", f":{port}")["pid"], agent.pid)
+
+    def test_front_door_is_honest_about_what_it_does_not_search(self):
+        _, port = self.fake_agent()
+        text, _ = self.sonde(f":{port}")
+        self.assertIn("ParseRequest", text)
+        self.assertIn("does not look for them", text)
+        self.assertIn("not_searched", self.sonde_json(f":{port}"))
+
+    def test_set_off_and_on_over_the_unix_socket(self):
+        path = os.path.join(self.dir, "agent.sock")
+        self.fake_agent(unix=path)
+        self.sonde("set", path, "cpu_hz=250", "--for", "60s")
+        config = json.loads(subprocess.run(["curl", "-s", "--unix-socket", path, "http://localhost/debug/sonde/config"],
+                                           capture_output=True, check=True, timeout=10).stdout)
+        values = {setting["name"]: setting for setting in config["settings"]}
+        self.assertEqual(values["SONDE_CPU_HZ"]["value"], "250")
+        self.assertGreater(values["SONDE_CPU_HZ"]["remaining_seconds"], 0)
+        self.sonde("off", path)
+        _, errors = self.sonde("cpu", path, "-s", "1", code=ERROR)
+        self.assertIn("off", errors)
+        self.sonde("on", path)
+        self.sonde("cpu", path, "-s", "1")
+
+    def test_a_refused_setting_says_what_was_expected(self):
+        path = os.path.join(self.dir, "agent.sock")
+        self.fake_agent(unix=path)
+        _, errors = self.sonde("set", path, "cpu_hz=9999", code=ERROR)
+        self.assertIn("1000", errors)
+
+    def test_a_pid_finds_its_socket_in_the_run_directory(self):
+        run_dir = os.path.join(self.dir, "run")
+        os.mkdir(run_dir)
+        path = os.path.join(self.dir, "agent.sock")
+        agent, _ = self.fake_agent(unix=path)
+        os.rename(path, os.path.join(run_dir, socket_name(agent.pid) + ".sock"))
+        text, _ = self.sonde("status", agent.pid, env={"SONDE_RUN_DIR": run_dir})
+        self.assertIn(f"pid {agent.pid} ", text)
+        listed = self.sonde_json("list", env={"SONDE_RUN_DIR": run_dir})["agents"]
+        self.assertIn(agent.pid, [entry["pid"] for entry in listed])
+
+    def test_a_pid_finds_its_abstract_socket(self):
+        # The name holds the pid, so a shell that knows it becomes the agent.
+        command = ('IFS=" " read -r line < /proc/$$/stat; set -- ${line##*)}; '
+                   f'exec {harness.FAKE_AGENT} --seconds 60 SONDE_LISTEN=127.0.0.1:{harness.free_port()} '
+                   '--unix "unix:@sonde/$(cat /proc/sys/kernel/hostname)-$$-${20}"')
+        agent = self.start(["/bin/sh", "-c", command], stdout=subprocess.PIPE, text=True, env=self.env)
+        self.assertIn("listening", agent.stdout.readline())
+        self.assertIn(f"pid {agent.pid} ", self.sonde("status", agent.pid)[0])
+        self.assertIn(f"@sonde/{socket_name(agent.pid)}", self.sonde("list")[0])
+
+    def test_list_removes_what_dead_processes_left_and_nothing_else(self):
+        run_dir = os.path.join(self.dir, "run")
+        os.mkdir(run_dir)
+        stale = os.path.join(run_dir, "web-999999-1.sock")
+        other = os.path.join(run_dir, "other.sock")
+        for path in (stale, other):
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(path)
+        self.sonde("list", env={"SONDE_RUN_DIR": run_dir})
+        self.assertFalse(os.path.exists(stale))
+        self.assertTrue(os.path.exists(other))
+
+    def test_nothing_listens(self):
+        _, errors = self.sonde("cpu", f"127.0.0.1:{harness.free_port()}", code=ERROR)
+        self.assertIn("nothing answers", errors)
+
+    def test_agent_killed_in_the_middle_of_a_capture(self):
+        agent, port = self.fake_agent()
+        process = self.start([SONDE, "cpu", f":{port}", "-s", "20"], env=self.env, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        time.sleep(1)
+        agent.kill()
+        _, errors = process.communicate(timeout=20)
+        self.assertEqual(process.returncode, ERROR)
+        self.assertRegex(errors, r"cut off \d+\.\d s into a 20 s capture")
+
+    def test_an_interrupt_ends_the_capture_by_that_signal(self):
+        _, port = self.fake_agent()
+        process = self.start([SONDE, "cpu", f":{port}", "-s", "60"], env=self.env)
+        time.sleep(1)
+        self.assertEqual(harness.send(process, signal.SIGINT), -signal.SIGINT)
+
+    def test_garbage_instead_of_a_profile(self):
+        with open(os.path.join(self.dir, "x"), "wb") as file:
+            file.write(os.urandom(1000))
+        _, errors = self.sonde("cpu", "./x", code=ERROR)
+        self.assertIn("not a profile", errors)
+
+
+class GoPrograms(Case):
+    def test_cpu_of_a_stock_go_endpoint(self):
+        process, port = self.go_program()
+        for target in ([f"127.0.0.1:{port}"], [process.pid, "--port", port]):
+            text, _ = self.sonde("cpu", *target, "-s", "1")
+            self.assertIn("main.burnInnerLoop", text)
+            self.assertIn("plain Go pprof endpoint", text)
+
+    def test_agent_only_verbs_say_so(self):
+        _, port = self.go_program()
+        for arguments in (["status", f":{port}"], ["off", f":{port}"], ["set", f":{port}", "a=b"]):
+            _, errors = self.sonde(*arguments, code=INCONCLUSIVE)
+            self.assertIn("plain Go pprof endpoint", errors)
+
+    def test_a_static_program_gets_the_reason(self):
+        process, _ = self.go_program()
+        text, _ = self.sonde("cpu", process.pid, code=INCONCLUSIVE)
+        self.assertIn("the loader ignores LD_PRELOAD here", text)
+        self.assertIn("--port", text)
+        _, errors = self.sonde("run", "--agent", SONDE, "--", harness.go_binary(), "1", "1", code=ERROR)
+        self.assertIn("the loader ignores LD_PRELOAD here", errors)
+
+
+class WithoutAgent(Case):
+    def test_a_busy_process_shows_what_needs_no_agent(self):
+        process = self.start([sys.executable, "-c", "import time\nend=time.time()+30\nwhile time.time()<end: pass"])
+        answer = self.sonde_json("cpu", process.pid, code=INCONCLUSIVE)
+        self.assertFalse(answer["agent"])
+        self.assertEqual(answer["threads"][0]["tid"], process.pid)
+        self.assertGreater(answer["percent_of_core"], 5)
+        self.assertGreater(answer["rss_kib"], 1000)
+        text, _ = self.sonde(process.pid, code=INCONCLUSIVE)
+        self.assertIn("sonde run --", text)
+
+    def test_no_such_process(self):
+        self.assertIn("there is no process", self.sonde("status", 2**22 - 1, code=ERROR)[1])
+
+
+class Run(Case):
+    def printed(self, *arguments, env=None):
+        return dict(line.split("=", 1) for line in
+                    self.sonde("run", "--agent", SONDE, "--print", *arguments, env=env)[0].splitlines()
+                    if "=" in line)
+
+    def test_options_become_settings_and_the_process_is_the_target(self):
+        variables = self.printed("--hz", "200", "--set", "max_timers=7", "--listen", "127.0.0.1:1", "--", "ls", "-l")
+        self.assertEqual(variables["SONDE_CPU_HZ"], "200")
+        self.assertEqual(variables["SONDE_MAX_TIMERS"], "7")
+        self.assertEqual(variables["SONDE_LISTEN"], "127.0.0.1:1")
+        self.assertRegex(variables["SONDE_TARGET"], r"^pid:\d+$")
+
+    def test_an_existing_preload_is_kept(self):
+        variables = self.printed("--", "ls", env={"LD_PRELOAD": "/lib/x86_64-linux-gnu/libm.so.6"})
+        self.assertEqual(variables["LD_PRELOAD"], SONDE + ":/lib/x86_64-linux-gnu/libm.so.6")
+
+    def test_commands_that_cannot_be_preloaded_are_refused_with_the_reason(self):
+        cases = {"no-such-command": "there is no command", "/etc/passwd": "there is no command"}
+        setuid = next((path for path in ("/usr/bin/passwd", "/usr/bin/su") if os.path.exists(path)), "")
+        if setuid and os.geteuid() != 0:
+            cases[setuid] = "setuid"
+        for command, reason in cases.items():
+            self.assertIn(reason, self.sonde("run", "--agent", SONDE, "--", command, code=ERROR)[1])
+        broken = os.path.join(self.dir, "elf32")
+        with open(broken, "wb") as file:
+            file.write(b"\x7fELF\x01\x01\x01" + bytes(57))
+        os.chmod(broken, 0o755)
+        self.assertIn("not a 64-bit x86 program",
+                      self.sonde("run", "--agent", SONDE, "--", broken, code=ERROR)[1])
+
+    def test_missing_agent_library_is_an_error(self):
+        self.assertIn("no agent library", self.sonde("run", "--agent", "/no/such", "--", "ls", code=ERROR)[1])
+
+    @unittest.skipUnless(harness.PRELOAD, "libsonde.so is not built in this configuration")
+    def test_the_command_runs_as_itself(self):
+        text, errors = self.sonde("run", "--agent", harness.PRELOAD, "--", "/bin/sh", "-c", "echo out; exit 7", code=7)
+        self.assertEqual((text, errors), ("out\n", ""))
+
+    @unittest.skipUnless(harness.PRELOAD, "libsonde.so is not built in this configuration")
+    def test_a_real_program_under_the_real_agent(self):
+        run_dir = os.path.join(self.dir, "run")
+        burn = "import time\nend=time.time()+60\nwhile time.time()<end: sum(i*i for i in range(1000))"
+        process = self.start([SONDE, "run", "--agent", harness.PRELOAD, "--run-dir", run_dir, "--listen",
+                              f"127.0.0.1:{harness.free_port()}", "--", "/usr/bin/python3", "-c", burn], env=self.env)
+        harness.wait_until(lambda: os.path.isdir(run_dir) and os.listdir(run_dir), 20, "the agent's socket")
+        answer = self.sonde_json("cpu", process.pid, "-s", "3", env={"SONDE_RUN_DIR": run_dir})
+        self.assertGreater(answer["samples"], 20)
+        self.assertIn("python3", answer["process"])
+
+
+class Terminal(Case):
+    def in_terminal(self, *arguments):
+        """What a terminal of 80 columns gets, with escape sequences."""
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.execve(SONDE, [SONDE, *map(str, arguments)], {**self.env, "TERM": "xterm"})
+        text = b""
+        try:
+            while data := os.read(fd, 4096):
+                text += data
+        except OSError:
+            pass
+        os.close(fd)
+        return text.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def test_progress_and_bold_labels_on_a_terminal_only(self):
+        _, port = self.fake_agent()
+        text, code = self.in_terminal("cpu", f":{port}", "-s", "2")
+        self.assertEqual(code, CLEAN)
+        self.assertIn("of 2 s", text)
+        self.assertIn("\033[1mheaviest", text)
+        plain, errors = self.sonde("cpu", f":{port}", "-s", "1")
+        self.assertNotIn("\033", plain)
+        self.assertEqual(errors, "")
+
+    def test_table_rows_stay_within_the_width(self):
+        _, port = self.fake_agent()
+        text, _ = self.in_terminal("cpu", f":{port}", "-s", "1")
+        rows = [re.sub(r"\033\[[0-9;]*[mK]", "", line) for line in text.split("\n") if " %  " in line[:20]]
+        self.assertTrue(rows)
+        self.assertLessEqual(max(len(row.rstrip("\r")) for row in rows), 80)
+
+    def test_binary_is_not_written_to_a_terminal(self):
+        _, port = self.fake_agent()
+        text, code = self.in_terminal("cpu", f":{port}", "-s", "1", "-o", "-")
+        self.assertEqual(code, USAGE)
+        self.assertIn("binary", text)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
