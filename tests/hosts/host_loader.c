@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/hosts/host.h"
 
@@ -128,5 +130,43 @@ HOST_CASE(static_tls_reserve_is_left, tls_hog, fast) {
     Say("refused: %s", strstr(dlerror(), "static TLS") != NULL ? "no static TLS left" : "?");
   const Value value = Find(library, "StaticTlsValue");
   Say("static TLS: %d", value != NULL ? value(3) : -2);
+  return 0;
+}
+
+static int OpenPlugin(void* unused) {
+  (void)unused;
+  return dlopen(PathOf("static_tls.so"), RTLD_NOW) != NULL ? 15 : 16;
+}
+
+// Has just been started, so an agent looks at its objects now, and at those that are opened later.
+HOST_ROLE(fork_at_once) {
+  const int64_t end = WallMs() + 200;
+  void* library = dlopen(PathOf("nested.so"), RTLD_NOW);
+  int children = 0, good = 0;
+  while (WallMs() < end) {
+    if (children++ % 40 == 20) library = dlopen(PathOf("plugin.so"), RTLD_NOW);
+    const pid_t pid = fork();
+    if (pid == 0) {
+      alarm(4);  // a child that waits for a lock which nobody holds dies instead of hanging
+      _exit(OpenPlugin(NULL));
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    good += WIFEXITED(status) && WEXITSTATUS(status) == 15;
+    if (!WIFEXITED(status)) break;
+  }
+  return good == children && library != NULL ? 17 : 18;
+}
+
+static int ExecForker(void* unused) {
+  (void)unused;
+  ExecRole("fork_at_once", NULL);
+}
+
+// fork copies the loader's lock as it is: a thread of the agent that holds it just then hangs the
+// child for ever.
+HOST_CASE(fork_at_any_moment_then_dlopen, loader_lock_holder, fast) {
+  for (int i = 0; i < 3; i++)
+    SayStatus("forked from the first moment on", InChild(ExecForker, NULL));
   return 0;
 }

@@ -78,7 +78,7 @@ class Lab:
         """Under the agent: takes a CPU profile while the load runs and remembers how complete its stacks are."""
         worker = subprocess.Popen(load, env=self.environment(False), cwd=self.directory, stdin=subprocess.DEVNULL,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) if load else None
-        if self.agent and can_connect(AGENT_PORT):
+        if self.agent and self.wait_for(lambda: can_connect(AGENT_PORT), 5):
             url = f"http://127.0.0.1:{AGENT_PORT}/debug/pprof/profile?seconds={seconds}"
             self.profiles.append(check_profile(url, self.path("cpu.pb.gz")))
         elif self.agent:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """nginx: master and workers of another user; load, reload, orderly quit; its log stays free of alerts."""
 import os
+import random
 import signal
 import urllib.request
 
@@ -38,15 +39,21 @@ def workers(master):
     return sorted(int(pid) for pid in read_file(f"/proc/{master.pid}/task/{master.pid}/children").split())
 
 
+def users(master):
+    return [os.stat(f"/proc/{pid}").st_uid for pid in workers(master)]
+
+
 def run(lab):
     os.makedirs(lab.path("www"))
-    lab.write("www/page.txt", "the quick brown fox jumps over the lazy dog\n" * 3000)
+    # Neither random nor regular, so that compression is work.
+    words = random.Random(7).choices(["quick", "brown", "fox", "jumps", "over", "lazy", "dog", "and", "back"], k=40000)
+    lab.write("www/page.txt", " ".join(words))
     config = lab.write("nginx.conf", CONFIG.format(lab.directory, PORT, "before"))
     master = lab.start(["nginx", "-p", lab.directory, "-c", config], ready=lambda: can_connect(PORT))
     lab.note(get("/answer"))
     lab.note(len(get("/page.txt")))
-    lab.wait_for(lambda: len(workers(master)) == 2)
-    lab.note(f"workers {len(workers(master))}, users {[os.stat(f'/proc/{pid}').st_uid for pid in workers(master)]}")
+    lab.wait_for(lambda: len(workers(master)) == 2 and 0 not in users(master))
+    lab.note(f"workers {len(workers(master))}, users {users(master)}")
     lab.profile(load=["/usr/bin/python3", "-c", LOAD])
     lab.note(f"threads of the workers {[threads(pid) for pid in workers(master)]}")
     lab.write("nginx.conf", CONFIG.format(lab.directory, PORT, "after"))
