@@ -20,6 +20,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
+constexpr size_t kLongestCommand = 60;  // that is worth repeating in a hint
+
 std::string Proc(int pid, const std::string& file) {
   return "/proc/" + std::to_string(pid) + "/" + file;
 }
@@ -75,7 +77,9 @@ bool HasAgentMapped(int pid) {
 
 WhyNoAgent ExplainNoAgent(int pid) {
   const std::string process = "pid " + std::to_string(pid);
-  const std::string start = "start it as: sonde run -- " + CommandLineOf(pid);
+  const std::string command = CommandLineOf(pid, kLongestCommand);
+  const bool whole = !command.empty() && !command.ends_with("…");
+  const std::string start = "start it as: sonde run -- " + (whole ? command : "its command line");
   if (HasAgentMapped(pid))
     return {process + " has the agent loaded, but it does not answer",
             "it may be switched off or dormant, may listen in a run directory or port of its own "

@@ -91,7 +91,7 @@ class Agent(Case):
     def test_status_as_text_and_json(self):
         agent, port = self.fake_agent()
         text, _ = self.sonde("status", f":{port}")
-        for expected in ("agent 0.1.0", "100 Hz", "stack_table_full", "no unwind data", "16.0 MiB"):
+        for expected in ("agent 0.1.0", "100 Hz", "stack_cut 3", "no unwind data", "16.0 MiB"):
             self.assertIn(expected, text)
         self.assertEqual(self.sonde_json("status", f":{port}")["pid"], agent.pid)
 
