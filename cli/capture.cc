@@ -8,8 +8,13 @@
 namespace sonde::cli {
 std::string ProcessOf(const nlohmann::json& status) {
   if (!status.is_object()) return "";
-  const std::string program = std::filesystem::path(status.value("executable", "")).filename();
-  return "pid " + std::to_string(status.value("pid", 0)) + (program.empty() ? "" : " " + program);
+  const int pid = status.value("pid", 0);
+  // Its command rather than its file: redis-server is a link to redis-check-rdb.
+  std::string program;
+  for (const auto& process : status.value("processes", nlohmann::json::array()))
+    if (process.value("pid", 0) == pid) program = process.value("command", "");
+  if (program.empty()) program = std::filesystem::path(status.value("executable", "")).filename();
+  return "pid " + std::to_string(pid) + (program.empty() ? "" : " " + program);
 }
 
 Captured CaptureCpu(Connection* connection, const CaptureOptions& options) {

@@ -175,7 +175,7 @@ Terminal TerminalOf(int fd) {
 size_t Page::text_width() const { return terminal_.width - kLabelWidth; }
 
 void Page::Title(const std::string& text) {
-  out_ << Ellipsis(Printable(text), terminal_.width) << "\n";
+  out_ << Printable(text) << "\n";  // wraps on a narrow terminal: nothing in it may be lost
 }
 
 void Page::Line(const std::string& label, const std::string& text) {
