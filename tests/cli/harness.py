@@ -18,7 +18,7 @@ import time
 import unittest
 import urllib.request
 
-SONDE = os.environ["SONDE"]
+SONDE = os.path.realpath(os.environ["SONDE"])
 FAKE_AGENT = os.environ["SONDE_FAKE_AGENT"]
 SOURCE = os.environ["SONDE_SOURCE"]
 PRELOAD = os.environ.get("SONDE_PRELOAD", "")
