@@ -18,5 +18,5 @@ def run(lab):
     lab.end(process, signal.SIGKILL)
     done = lab.run(["gdb", "-nx", "-batch", "-ex", "run", "--args", "/usr/bin/python3",
                     lab.write("sum.py", "print(sum(i for i in range(6000000)))")], preload=True, timeout=60)
-    kept = [line for line in done.stdout.splitlines() if "exited" in line or line.isdigit() or "received" in line]
+    kept = [line for line in done.stdout.splitlines() if "Inferior" in line or line.isdigit() or "received" in line]
     lab.note([re.sub(r"process \d+", "process", line) for line in kept])
