@@ -17,6 +17,7 @@ namespace sonde::http {
 namespace {
 
 constexpr size_t kBlock = 8 << 10;
+constexpr int kBlocksAtOnce = 4;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr std::string_view kProcessing = "HTTP/1.1 102 Processing\r\n\r\n";
 
@@ -117,15 +118,26 @@ void Connection::RefuseBusy(int64_t now_ms) {
   Reply(std::move(response), now_ms);
 }
 
+// A few blocks, so that an end of the stream that already came is seen at once.
 void Connection::Read(int64_t now_ms) {
+  for (int i = 0; i < kBlocksAtOnce && state_ == State::kReading; ++i) {
+    if (!ReadBlock(now_ms)) return;
+  }
+}
+
+bool Connection::ReadBlock(int64_t now_ms) {
   char block[kBlock];
   const long got = Receive(fd_, block, sizeof(block));
-  if (got == -EAGAIN) return;
-  if (got <= 0) return Close();
+  if (got == -EAGAIN) return false;
+  if (got <= 0) {
+    Close();
+    return false;
+  }
   // The time for a request runs from its first byte.
   if (parser_.untouched()) state_since_ms_ = now_ms;
   unread_.append(block, static_cast<size_t>(got));
   Consume(now_ms);
+  return true;
 }
 
 void Connection::Consume(int64_t now_ms) {

@@ -41,8 +41,13 @@ class Connection {
   // When OnTime must be called, at the latest.
   int64_t deadline_ms() const;
   bool closed() const { return state_ == State::kClosed; }
-  // Waits for a request of which nothing has come.
-  bool idle() const { return state_ == State::kReading && parser_.untouched(); }
+  // Owes nobody an answer: no byte of a request has come, or the last answer was sent.
+  bool expendable() const { return idle() || state_ == State::kDraining; }
+  // Did not have the time yet to say what it wants, or to take its leave.
+  bool just_began(int64_t now_ms) const {
+    return (state_ == State::kReading || state_ == State::kDraining) &&
+           now_ms - state_since_ms_ < kGraceMs;
+  }
   bool refused() const { return refused_; }
   int64_t since_ms() const { return state_since_ms_; }
 
@@ -53,10 +58,13 @@ class Connection {
   void Close() { state_ = State::kClosed; }
 
  private:
+  static constexpr int64_t kGraceMs = 50;
   enum class State : uint8_t { kReading, kWaiting, kWriting, kDraining, kClosed };
 
+  bool idle() const { return state_ == State::kReading && parser_.untouched(); }
   void Enter(State state, int64_t now_ms);
   void Read(int64_t now_ms);
+  bool ReadBlock(int64_t now_ms);
   void Consume(int64_t now_ms);
   void AnswerRequest(int64_t now_ms);
   void FinishLongAnswer(int64_t now_ms);

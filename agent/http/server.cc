@@ -15,6 +15,7 @@ namespace {
 
 constexpr int kAcceptsAtOnce = 64;
 constexpr int64_t kAcceptPauseMs = 100;
+constexpr int64_t kRoomPauseMs = 10;
 
 bool OutOfDescriptors(long error) {
   return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
@@ -48,6 +49,7 @@ void Server::Wait(int64_t deadline_ms) {
       connection->Close();
     }
   }
+  DropClosed();
   if (ready > 0 && first_connection == listeners_.size()) {
     for (size_t i = 0; i < listeners_.size(); ++i) {
       if (poll_fds_[i].revents != 0) AcceptFrom(listeners_[i], now_ms);
@@ -56,7 +58,7 @@ void Server::Wait(int64_t deadline_ms) {
   DropClosed();
 }
 
-// Listeners first (none while descriptors are short), then the connections in their order.
+// Listeners first (none while descriptors or room are short), then the connections in their order.
 void Server::FillPollFds() {
   poll_fds_.clear();
   if (NowMs() >= accept_again_ms_) {
@@ -86,20 +88,23 @@ void Server::Serve(size_t first, int64_t now_ms) {
   }
 }
 
+// One for each poll that says there is one, so that room is made only for a client that is there.
 void Server::AcceptFrom(const Listener& listener, int64_t now_ms) {
-  for (int i = 0; i < kAcceptsAtOnce; ++i) {
-    const long fd = Accept(listener.fd);
-    if (OutOfDescriptors(fd)) accept_again_ms_ = now_ms + kAcceptPauseMs;
-    if (sys::Failed(fd)) return;
-    Admit(static_cast<int>(fd), listener.door, now_ms);
+  // Others wait in the kernel's queue meanwhile: better late than refused.
+  if (!HasRoom(now_ms) && RoomIsNear(now_ms)) {
+    accept_again_ms_ = now_ms + kRoomPauseMs;
+    return;
   }
+  const long fd = Accept(listener.fd);
+  if (OutOfDescriptors(fd)) accept_again_ms_ = now_ms + kAcceptPauseMs;
+  if (!sys::Failed(fd)) Admit(static_cast<int>(fd), listener.door, now_ms);
 }
 
 void Server::Admit(int fd, Door door, int64_t now_ms) {
   Peer peer;
   peer.door = door;
   if (door == Door::kUnix) peer.uid = UnixPeerUid(fd);
-  const bool has_room = Served() < limits_.max_connections || MakeRoom();
+  const bool has_room = Served() < limits_.max_connections;
   const int refusals = static_cast<int>(connections_.size()) - Served();
   if (!has_room && refusals >= limits_.max_refusals) return Close(fd);
   try {
@@ -113,18 +118,27 @@ void Server::Admit(int fd, Door door, int64_t now_ms) {
   }
 }
 
-// A client that asks nothing does not keep out one that does.
-bool Server::MakeRoom() {
+// Makes room at need: a client that asks nothing does not keep out one that does. Called only when
+// a connection waits to be accepted.
+bool Server::HasRoom(int64_t now_ms) {
+  if (Served() < limits_.max_connections) return true;
   Connection* longest = nullptr;
   for (const auto& connection : connections_) {
-    if (!connection->idle()) continue;
-    if (longest == nullptr || connection->since_ms() < longest->since_ms())
-      longest = connection.get();
+    if (!connection->expendable() || connection->refused() || connection->just_began(now_ms))
+      continue;
+    const bool is_longer = longest == nullptr || connection->since_ms() < longest->since_ms();
+    if (is_longer) longest = connection.get();
   }
   if (longest == nullptr) return false;
   longest->Close();
   DropClosed();
   return true;
+}
+
+bool Server::RoomIsNear(int64_t now_ms) const {
+  return std::any_of(connections_.begin(), connections_.end(), [&](const auto& connection) {
+    return !connection->refused() && connection->just_began(now_ms);
+  });
 }
 
 int Server::Served() const {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The HTTP server of the agent: no thread of its own, no signal, no libc socket call. The agent
 // thread's main loop is `for (;;) { server.Wait(next_tick_ms); tick; }`. At most
-// Limits::max_connections are served; when all are taken the longest idle one makes room, else the
-// new one is told 503.
+// Limits::max_connections are served; when all are taken the longest idle one makes room, and when
+// all are busy the new one is told 503.
 #pragma once
 
 #include <poll.h>
@@ -46,7 +46,8 @@ class Server {
   int64_t NextDeadline(int64_t latest_ms) const;
   void AcceptFrom(const Listener& listener, int64_t now_ms);
   void Admit(int fd, Door door, int64_t now_ms);
-  bool MakeRoom();
+  bool HasRoom(int64_t now_ms);
+  bool RoomIsNear(int64_t now_ms) const;
   int Served() const;
   void Serve(size_t first, int64_t now_ms);
   void DropClosed();
@@ -56,7 +57,7 @@ class Server {
   std::vector<Listener> listeners_;
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<pollfd> poll_fds_;
-  int64_t accept_again_ms_ = 0;  // after the process ran out of descriptors
+  int64_t accept_again_ms_ = 0;  // the next accept waits for descriptors or for room
 };
 
 }  // namespace sonde::http
