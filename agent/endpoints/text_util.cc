@@ -63,7 +63,8 @@ std::string EscapeHtml(std::string_view text) {
 
 std::string FormatDecimal(double value) {
   if (!(std::fabs(value) < 9e15)) return "0";
-  const int64_t thousandths = static_cast<int64_t>(std::fabs(value) * 1000 + 0.5);  // no libm in the agent
+  const int64_t thousandths =
+      static_cast<int64_t>(std::fabs(value) * 1000 + 0.5);  // no libm in the agent
   std::string digits = std::to_string(thousandths % 1000);
   digits.insert(0, 3 - digits.size(), '0');
   return (value < 0 && thousandths != 0 ? "-" : "") + std::to_string(thousandths / 1000) + "." +

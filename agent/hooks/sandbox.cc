@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ports, name spaces and seccomp: where the host must find the process as if we were not there.
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -8,9 +9,13 @@
 #include "agent/life/host_signal.h"
 #include "agent/life/yield.h"
 
+extern "C" int capset(cap_user_header_t header,
+                      const cap_user_data_t data);  // no header of libc has it
+
 namespace {
 
 SONDE_REAL(bind);
+SONDE_REAL(capset);
 SONDE_REAL(unshare);
 SONDE_REAL(setns);
 
@@ -49,6 +54,16 @@ SONDE_EXPORT int setns(int fd, int kind) noexcept {
   return result;
 }
 
+// Capabilities, secure bits and no_new_privs are a thread's own; libc does not carry them to the
+// others. A new agent thread gets them from the thread that made it, so it is ended before such a
+// call and made anew after it.
+SONDE_EXPORT int capset(cap_user_header_t header, const cap_user_data_t data) {
+  const bool paused = sonde::life::PauseThread();
+  const int result = real_capset.get()(header, data);
+  if (paused) sonde::life::ResumeThread();
+  return result;
+}
+
 // prctl and syscall take any number of arguments and may return twice (vfork), so the hooks are
 // jumps: the arguments stay where they are. Only calls that install a seccomp filter or a signal
 // handler stop on the way.
@@ -59,6 +74,25 @@ __attribute__((visibility("hidden"), used)) constinit void* sonde_real_syscall =
 __attribute__((visibility("hidden"), used)) void SondeFindJumps() {
   sonde_real_prctl = sonde::hooks::FindNext(sonde::hooks::kHook_prctl);
   sonde_real_syscall = sonde::hooks::FindNext(sonde::hooks::kHook_syscall);
+}
+
+// prctl(PR_CAPBSET_DROP, …) and the like: an ordinary call, as none of these returns twice.
+__attribute__((visibility("hidden"), used)) long SondePausedPrctl(long option, long a, long b,
+                                                                  long c, long d) {
+  const bool paused = sonde::life::PauseThread();
+  const sonde::hooks::Real<int(int, ...)> real(sonde::hooks::kHook_prctl);
+  const int result = real.get()(static_cast<int>(option), a, b, c, d);
+  if (paused) sonde::life::ResumeThread();
+  return result;
+}
+
+__attribute__((visibility("hidden"), used)) long SondePausedSyscall(long number, long a, long b,
+                                                                    long c, long d, long e) {
+  const bool paused = sonde::life::PauseThread();
+  const sonde::hooks::Real<long(long, ...)> real(sonde::hooks::kHook_syscall);
+  const long result = real.get()(number, a, b, c, d, e);
+  if (paused) sonde::life::ResumeThread();
+  return result;
 }
 
 __attribute__((visibility("hidden"), used)) void SondeBeforeSeccomp() {
@@ -115,6 +149,16 @@ asm(R"(
 prctl:
   .cfi_startproc
   endbr64
+  cmp $8, %edi               # PR_SET_KEEPCAPS
+  je SondePausedPrctl
+  cmp $24, %edi              # PR_CAPBSET_DROP
+  je SondePausedPrctl
+  cmp $28, %edi              # PR_SET_SECUREBITS
+  je SondePausedPrctl
+  cmp $38, %edi              # PR_SET_NO_NEW_PRIVS
+  je SondePausedPrctl
+  cmp $47, %edi              # PR_CAP_AMBIENT
+  je SondePausedPrctl
   cmp $22, %edi              # PR_SET_SECCOMP
   jne 1f
   SONDE_CALL_KEEPING_ARGUMENTS SondeBeforeSeccomp
@@ -139,6 +183,8 @@ syscall:
   je 2f
   cmp $13, %rdi              # SYS_rt_sigaction
   je 5f
+  cmp $126, %rdi             # SYS_capset
+  je SondePausedSyscall
   cmp $157, %rdi             # SYS_prctl
   jne 3f
   cmp $22, %esi              # PR_SET_SECCOMP

@@ -13,7 +13,6 @@
 namespace sonde::http {
 namespace {
 
-constexpr int kAcceptsAtOnce = 64;
 constexpr int64_t kAcceptPauseMs = 100;
 constexpr int64_t kRoomPauseMs = 10;
 

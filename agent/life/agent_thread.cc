@@ -11,6 +11,7 @@
 #include "agent/life/agent.h"
 #include "agent/life/host_signal.h"
 #include "agent/life/state.h"
+#include "agent/runtime/late_init.h"
 #include "agent/runtime/resolve.h"
 #include "collectors/safe/cpu_handler.h"
 #include "collectors/safe/signal_block.h"
@@ -76,6 +77,7 @@ void* AgentMain(void*) {
   SetAgentThread(tid);
   g_tid.store(tid, std::memory_order_release);
   sys::Call(SYS_prctl, PR_SET_NAME, "sonde");
+  runtime::RunLateInit();
   if (TakeOwnDescriptors()) {
     RunAgent();
   } else {

@@ -42,6 +42,13 @@ __attribute__((destructor)) void OnRegularExit() {
 
 }  // namespace
 
+void RetireCrashGuard() {
+  if (std::atomic<uint32_t>* ended = g_ended.exchange(nullptr, std::memory_order_acq_rel);
+      ended != nullptr) {
+    ended->store(1, std::memory_order_relaxed);
+  }
+}
+
 void CrashGuardAfterFork() {
   g_ended.store(nullptr, std::memory_order_relaxed);
   g_page_healthy = nullptr;

@@ -42,6 +42,10 @@ class CrashGuard {
   bool healthy_ = false;
 };
 
+// The agent is out of the way for good: whatever becomes of the process now, it was not us, and
+// nothing is done at its exit. Any thread.
+void RetireCrashGuard();
+
 // In a fork child: the page is the parent's.
 void CrashGuardAfterFork();
 

@@ -109,13 +109,26 @@ bool IsNamed(const char* item, size_t size, const Program& program) {
          (!IsShell(program.name) && Matches(item, size, BaseName(program.executed)));
 }
 
+bool ParentRuns(const char* path) {
+  char link[32];
+  char target[512];
+  ProcPath(static_cast<int>(sys::Call(SYS_getppid)), "exe", link);
+  const long size = sys::Call(SYS_readlinkat, AT_FDCWD, link, target, sizeof target - 1);
+  if (sys::Failed(size)) return false;
+  target[size] = 0;
+  return strcmp(target, path) == 0;
+}
+
 Start DecideItem(const char* item, size_t size, const Program& program) {
   if (size == 4 && memcmp(item, "main", 4) == 0) return DecideMain(program.name);
   int pid = 0;
   if (size > 4 && memcmp(item, "pid:", 4) == 0 && ParseNumber(item + 4, size - 4, &pid)) {
     return pid == sys::Getpid() ? Start::kAtLoad : Start::kNever;
   }
-  return IsNamed(item, size, program) ? Start::kAtLoad : Start::kNever;
+  if (!IsNamed(item, size, program)) return Start::kNever;
+  // A program that executes itself again (chromium's zygote) makes helpers that may need to be
+  // single-threaded.
+  return ParentRuns(program.path) ? Start::kAtTriggerThreads : Start::kAtLoad;
 }
 
 }  // namespace

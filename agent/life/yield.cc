@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "agent/life/agent_thread.h"
+#include "agent/life/crash_guard.h"
 #include "agent/life/errno_saver.h"
 #include "agent/life/host_signal.h"
 #include "agent/life/self.h"
@@ -43,6 +44,7 @@ void GoDormant(DormantReason reason) {
   StopAllTimers(reason == DormantReason::kSeccomp ? StopReason::kSeccomp : StopReason::kOff);
   StopAgentThread();
   ReleaseSignal();
+  RetireCrashGuard();
   g_phase.store(Phase::kDormant, std::memory_order_release);
 }
 
