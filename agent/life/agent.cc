@@ -223,6 +223,7 @@ void Agent::Run() {
     const uint64_t now_ns = MonotonicNs();
     if (MainThreadHasLeft(now_ns)) return StayDormant();
     Tick(now_ns);
+    SetAgentReady();
     http::SetPollSignal(signal_);
     server_.Wait(NextMs(now_ns));
   }

@@ -29,6 +29,7 @@ constexpr int kLibcSignals[] = {
 constinit std::atomic<int> g_tid{0};
 constinit std::atomic<bool> g_stop{false};
 constinit std::atomic<bool> g_running{false};
+constinit std::atomic<bool> g_ready{false};
 
 // Before glibc 2.34 these live in libpthread, which a single-threaded host may not have.
 struct Pthread {
@@ -85,6 +86,7 @@ void* AgentMain(void*) {
         "the kernel or a seccomp profile refuses close_range and unshare(CLONE_FILES)");
   }
   SetAgentThread(0);
+  SetAgentReady();
   g_running.store(false, std::memory_order_release);
   return nullptr;
 }
@@ -153,6 +155,10 @@ void AgentThreadAfterFork() {
   g_stop.store(false, std::memory_order_relaxed);
   SetAgentThread(0);
 }
+
+bool AgentIsReady() { return g_ready.load(std::memory_order_acquire); }
+
+void SetAgentReady() { g_ready.store(true, std::memory_order_release); }
 
 bool AgentMustStop() { return g_stop.load(std::memory_order_acquire); }
 

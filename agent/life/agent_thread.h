@@ -26,6 +26,11 @@ void WakeAgentThread();
 // True on the agent thread.
 bool OnAgentThread();
 
+// The agent samples, or has decided not to: a fork child will inherit all it needs. Set by the
+// agent thread.
+bool AgentIsReady();
+void SetAgentReady();
+
 // In a fork child: that thread does not exist here.
 void AgentThreadAfterFork();
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/fork.h"
 
+#include <time.h>
+
 #include "agent/life/agent_thread.h"
 #include "agent/life/crash_guard.h"
 #include "agent/life/errno_saver.h"
@@ -23,6 +25,22 @@ extern void* __dso_handle __attribute__((visibility("hidden")));
 
 namespace sonde::life {
 namespace {
+
+constexpr int kReadyPatienceSteps = 500;
+constexpr long kReadyStepNs = 200'000;
+
+// A child lives with what its parent had at the fork: without unwind tables, a signal and a rate it
+// would never be sampled. A service that forks its workers right after it was started waits here,
+// once, for the agent to be ready.
+void BeforeFork() {
+  if (g_phase.load(std::memory_order_acquire) != Phase::kActive || AgentIsReady()) return;
+  if (g_self.role != Role::kRoot || OnAgentThread()) return;
+  const ErrnoSaver saver;
+  for (int i = 0; i < kReadyPatienceSteps && !AgentIsReady(); ++i) {
+    const timespec pause{0, kReadyStepNs};
+    sys::Call(SYS_nanosleep, &pause, 0L);
+  }
+}
 
 // Nothing that other threads of the parent held or were doing exists here.
 void ForgetOtherThreads() {
@@ -61,7 +79,7 @@ void InChild() {
 
 }  // namespace
 
-void RegisterForkHandler() { __register_atfork(nullptr, nullptr, InChild, &__dso_handle); }
+void RegisterForkHandler() { __register_atfork(BeforeFork, nullptr, InChild, &__dso_handle); }
 
 bool AgentIsGone() { return TreeOwnerIsGone(); }
 
