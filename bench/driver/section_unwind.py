@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stack walker beside others, on the same stacks."""
+import os
+import re
+import subprocess
+
+from measure import Failed, Series
+from report import Bar, Row
+
+TITLE = "Unwinding, 40 frames"
+NOTE = ("ns a frame, code without frame pointers. Hot: back to back. Cold: 8 MiB of other memory are read before each walk. "
+        "Where a frame pointer chain can be had, the last row is what it costs at best.")
+
+LINE = re.compile(r"\| (.+?) +\| +40 \| +\d+ \| +([\d.]+) \| +([\d.]+) \|")
+BARS = {"hot": 9, "cold": 50}
+
+
+def run(lab):
+    done = subprocess.run([lab.program("bench_unwind"), str(lab.rounds(15, 5))], capture_output=True, text=True,
+                          timeout=300, check=False)
+    walkers = {name: {"hot": float(hot), "cold": float(cold)} for name, hot, cold in LINE.findall(done.stdout)}
+    if done.returncode != 0 or "sonde" not in walkers:
+        raise Failed(f"bench_unwind ended with {done.returncode}: {done.stderr}{done.stdout}")
+    return walkers
+
+
+def measure(lab):
+    if not os.path.exists(lab.program("bench_unwind")):
+        lab.missing.append("bench_unwind (package libunwind-dev)")
+        return []
+    runs = [run(lab) for _ in range(lab.rounds(7, 1))]
+    rows = []
+    for what, limit in BARS.items():
+        for name in runs[0]:
+            values = [walkers[name][what] for walkers in runs]
+            bar = Bar("median", limit) if name == "sonde" else None
+            rows.append(Row(what, name, "ns", Series(values, values), bar, ""))
+    return rows
