@@ -5,19 +5,17 @@
 #include <new>
 #include <utility>
 
+#include "collectors/unwind_tables_link_map.h"
+
 namespace sonde {
 namespace {
 
-std::vector<CodeRange> SortedRanges(const std::vector<LoadedObject>& objects) {
-  std::vector<CodeRange> ranges;
-  ranges.reserve(objects.size());
-  for (const LoadedObject& object : objects) {
-    ranges.push_back({object.text_low, object.text_high});
-  }
-  std::sort(ranges.begin(), ranges.end(),
-            [](const CodeRange& a, const CodeRange& b) { return a.low < b.low; });
-  return ranges;
-}
+// In refreshes: a minute, when there is one each second.
+constexpr unsigned kMaxPatience = 60;
+
+constexpr char kNoMemoryFile[] =
+    "/proc/self/mem cannot be opened: stacks are walked by frame pointers only";
+constexpr char kNoMapsFile[] = "/proc/self/maps cannot be opened: stacks end at their first frame";
 
 // UnwindIndex | lows | modules in one block.
 bool MakeIndex(std::vector<UnwindModule> modules, TableMemory* memory) {
@@ -44,45 +42,74 @@ UnwindTables::~UnwindTables() { publication_.Publish(nullptr); }
 
 bool UnwindTables::Refresh() {
   Reclaim();
-  const bool unknown_pc = publication_.TakeUnknownPc();
-  const LoadGeneration generation = CurrentLoadGeneration();
-  if (complete_ && !unknown_pc && generation == generation_) return false;
-  bool published = false;
-  try {
-    published = Update();
-    complete_ = true;
-    generation_ = generation;
-  } catch (const std::bad_alloc&) {
-    ++failures_;
-  }
+  const bool unknown_pc = patience_ == 0 ? publication_.TakeUnknownPc() : (--patience_, false);
+  // Before the scan: what changes while it runs shows as a change the next time.
+  const uint64_t link_maps = ReadLinkMaps(memory_, nullptr);
+  const bool same = complete_ && link_maps == link_maps_ && ObjectsAreTheSame();
+  if (same && !unknown_pc) return false;
+  link_maps_ = link_maps;
+  const bool published = Scan();
+  if (unknown_pc) NoteUnknownPcScan(published);
   pending_bytes_ = 0;
   Reclaim();
   return published;
 }
 
-bool UnwindTables::Update() {
-  std::vector<LoadedObject> objects;
-  if (!ListObjects(&objects)) throw std::bad_alloc();
+// An object may have been replaced by one whose entry in the loader's list is the same.
+bool UnwindTables::ObjectsAreTheSame() const {
+  return std::all_of(entries_.begin(), entries_.end(), [&](const auto& entry) {
+    return FingerprintOf(memory_, entry->object.image) == entry->object.fingerprint;
+  });
+}
+
+// Stacks that cannot be walked raise the flag for ever, and the map of a big process is long.
+void UnwindTables::NoteUnknownPcScan(bool published) {
+  if (published) next_patience_ = 1;
+  patience_ = next_patience_ - 1;
+  next_patience_ = published ? 1 : std::min(next_patience_ * 2, kMaxPatience);
+}
+
+bool UnwindTables::Scan() {
+  ++scans_;
+  complete_ = false;
+  try {
+    memory_.Open();
+    std::vector<uint64_t> dynamics;
+    CodeList code;
+    ReadLinkMaps(memory_, &dynamics);
+    std::sort(dynamics.begin(), dynamics.end());
+    if (ListCode(memory_, dynamics, &code)) {
+      const bool published = Update(std::move(code));
+      complete_ = memory_.memory_is_open();
+      return published;
+    }
+  } catch (const std::bad_alloc&) {
+  }
+  ++failures_;
+  return false;
+}
+
+bool UnwindTables::Update(CodeList code) {
   UnwindRowBuilder builder;
   TableMemory section_memory;
   Entries built;
   Plan plan;
-  built.reserve(objects.size());
-  plan.reserve(objects.size());
-  for (LoadedObject& object : objects) {
+  built.reserve(code.objects.size());
+  plan.reserve(code.objects.size());
+  for (LoadedObject& object : code.objects) {
     std::unique_ptr<Entry>* place = FindReusable(object);
     if (place == nullptr) {
       built.push_back(std::make_unique<Entry>());
       place = &built.back();
-      (*place)->object = object;
+      (*place)->object = std::move(object);
       Build(place->get(), builder, section_memory);
       pending_bytes_ += (*place)->block.memory.size();
     }
     plan.push_back(place);
   }
-  std::vector<CodeRange> other_code = ListOtherCode(SortedRanges(objects));
-  const bool same = built.empty() && plan.size() == entries_.size() && other_code == other_code_;
-  return !same && Publish(plan, std::move(other_code));
+  const bool same =
+      built.empty() && plan.size() == entries_.size() && code.other_code == other_code_;
+  return !same && Publish(plan, std::move(code.other_code));
 }
 
 std::unique_ptr<UnwindTables::Entry>* UnwindTables::FindReusable(const LoadedObject& object) {
@@ -104,7 +131,7 @@ void UnwindTables::Build(Entry* entry, UnwindRowBuilder& builder,
   entry->coverage = UnwindCoverage::kNoUnwindData;
   if (object.eh_frame == 0 || text_size > UINT32_MAX) return;
   entry->coverage = UnwindCoverage::kUnreadable;
-  if (!CopyEhFrame(object, &section_memory, &section)) return;
+  if (!CopyEhFrame(memory_, object, &section_memory, &section)) return;
   if (!builder.Build(section, object.text_low, object.text_high, &block)) throw std::bad_alloc();
   entry->needed_bytes = block.memory.size();
   entry->coverage = UnwindCoverage::kCovered;
@@ -187,6 +214,9 @@ UnwindStatus UnwindTables::Status() const {
   status.budget_bytes = budget_bytes_;
   status.refreshes = refreshes_;
   status.failures = failures_;
+  status.scans = scans_;
+  if (!memory_.memory_is_open()) status.problem = kNoMemoryFile;
+  if (!memory_.maps_is_open()) status.problem = kNoMapsFile;
   return status;
 }
 

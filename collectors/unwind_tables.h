@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Builds the unwind tables of everything that is loaded and keeps them up to date.
 //
-// Owned and called by the agent thread only; not thread-safe. It hooks nothing: loads and unloads
-// show in the loader's counters, new JIT code in a flag that the walker sets. Refresh() takes the
-// loader's lock for short times (unwind_tables_objects.h). Memory: tables, replaced tables that a
+// Owned and called by the agent thread only; not thread-safe. It hooks nothing and takes no lock:
+// loads and unloads show in the loader's list (unwind_tables_link_map.h) and in the first bytes of
+// each object, new JIT code in a flag that the walker sets. Memory: tables, replaced tables that a
 // walker may still read stay within the budget (an index of some KiB comes on top); what does not
 // fit gets no table and is listed as such. While it builds it also holds one copy of an object's
 // .eh_frame and its rows.
@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "collectors/process_memory.h"
 #include "collectors/safe/unwind_index.h"
 #include "collectors/unwind_tables_objects.h"
 #include "collectors/unwind_tables_rows.h"
@@ -35,7 +36,7 @@ enum class UnwindCoverage : uint8_t {
 };
 
 struct UnwindModuleStatus {
-  std::string name;  // empty: the main program
+  std::string name;  // as in LoadedObject
   uint64_t base = 0;
   uint64_t text_low = 0;
   uint64_t text_high = 0;
@@ -52,7 +53,10 @@ struct UnwindStatus {
   size_t retired_bytes = 0;      // kept for a walker that may still read them
   size_t budget_bytes = 0;
   uint64_t refreshes = 0;  // that published an index
-  uint64_t failures = 0;   // for want of memory; the old index stayed
+  uint64_t failures = 0;   // the old index stayed
+  uint64_t scans = 0;      // of all mappings
+  // A sentence, or null: why the tables are not what they could be.
+  const char* problem = nullptr;
 };
 
 class UnwindTables {
@@ -65,8 +69,9 @@ class UnwindTables {
   UnwindTables& operator=(const UnwindTables&) = delete;
 
   // Brings the tables up to date, if anything has changed, and frees what no walker can be reading
-  // any more. Costs under 1 µs when nothing has changed: call it every second or so. True if a new
-  // index was published. Cold path only.
+  // any more. Call it every second or so: while nothing changes it reads about 1 KiB of each object
+  //, only else all mappings. True if a new index was published. Cold path
+  // only.
   bool Refresh();
 
   // Throws std::bad_alloc. Cold path only.
@@ -87,7 +92,10 @@ class UnwindTables {
     bool idle[2] = {false, false};  // which reader counts were seen at zero since
   };
 
-  bool Update();
+  bool ObjectsAreTheSame() const;
+  void NoteUnknownPcScan(bool published);
+  bool Scan();
+  bool Update(CodeList code);
   std::unique_ptr<Entry>* FindReusable(const LoadedObject& object);
   void Build(Entry* entry, UnwindRowBuilder& builder, TableMemory& section_memory) const;
   bool Publish(const Plan& plan, std::vector<CodeRange> other_code);
@@ -103,8 +111,14 @@ class UnwindTables {
   TableMemory index_;
   std::vector<Retired> retired_;
   unsigned steer_ = 0;
-  LoadGeneration generation_;
-  bool complete_ = false;  // the tables show generation_
+  ProcessMemory memory_;
+  bool complete_ = false;   // the tables show what was loaded when the list was link_maps_
+  uint64_t link_maps_ = 0;  // ReadLinkMaps()
+  // Refreshes to let pass before an unknown pc leads to a scan again, and how many after the next
+  // scan that finds nothing.
+  unsigned patience_ = 0;
+  unsigned next_patience_ = 1;
+  uint64_t scans_ = 0;
   uint64_t refreshes_ = 0;
   uint64_t failures_ = 0;
 };

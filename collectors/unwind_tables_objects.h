@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is loaded and executable in this process: the loader's objects and their .eh_frame, and the
+// What is loaded and executable in this process: ELF objects and their .eh_frame, and the
 // executable mappings that are no object's (JIT code).
 //
-// Used by unwind_tables.cc on the agent thread. ListObjects, CopyEhFrame and LoadGeneration call
-// dl_iterate_phdr, which takes the loader's lock: fine on the agent thread, never in a handler or a
-// hook. The lock is what keeps an object mapped while its bytes are read; it is held for one walk
-// of the list, or for one copy (about 1 ms for 3 MB), never while tables are built.
+// Used by unwind_tables.cc on the agent thread; stateless. Objects are found in /proc/self/maps and
+// by their own headers, not through the loader: no lock is taken, and objects of other namespaces
+// and other loaders are found too. An object may go at any moment: reads then fail, and what was
+// read of two objects in one place is noticed by the fingerprint. Memory: the lists, which
+// vm.max_map_count bounds.
 #pragma once
 
 #include <stddef.h>
@@ -15,26 +16,21 @@
 #include <vector>
 
 #include "collectors/eh_frame.h"
+#include "collectors/process_memory.h"
 #include "collectors/unwind_tables_memory.h"
 
 namespace sonde {
 
 struct LoadedObject {
-  std::string name;  // as the loader has it; empty: the main program
-  uint64_t base = 0;
+  std::string name;       // the path as the kernel has it, or "[vdso]"
+  uint64_t image = 0;     // where its ELF header is
+  uint64_t base = 0;      // what is added to the addresses in its headers
   uint64_t text_low = 0;  // from the first to the last executable segment
   uint64_t text_high = 0;
   uint64_t eh_frame = 0;        // 0: it has none
   uint64_t eh_frame_limit = 0;  // end of the segment that .eh_frame is in
-  uint64_t identity = 0;        // hash of place, name, program headers and notes
-};
-
-// Changes whenever an object was loaded or unloaded.
-struct LoadGeneration {
-  uint64_t loads = 0;
-  uint64_t unloads = 0;
-
-  bool operator==(const LoadGeneration&) const = default;
+  uint64_t fingerprint = 0;     // FingerprintOf(image)
+  uint64_t identity = 0;        // hash of place, name, headers, notes, and what is mapped where
 };
 
 struct CodeRange {
@@ -43,21 +39,27 @@ struct CodeRange {
 
   bool operator==(const CodeRange&) const = default;
 };
-
-// Cold path only.
-LoadGeneration CurrentLoadGeneration();
-
-// Every object with code, main program first. False: no memory. Cold path only.
-[[nodiscard]] bool ListObjects(std::vector<LoadedObject>* objects);
-
-// Copies the .eh_frame of `object`, if that is still loaded, into `memory`. False: it is gone,
-// cannot be read, or there is no memory. Cold path only.
-[[nodiscard]] bool CopyEhFrame(const LoadedObject& object, TableMemory* memory,
-                               EhFrameSection* section);
-
-// Executable mappings outside `objects`, ascending; at most kMaxCodeRanges of them. Empty where
-// /proc cannot be read. Throws std::bad_alloc. Cold path only.
-std::vector<CodeRange> ListOtherCode(const std::vector<CodeRange>& objects);
 inline constexpr size_t kMaxCodeRanges = 4096;
+
+struct CodeList {
+  std::vector<LoadedObject> objects;  // those with code, ascending, without overlaps
+  std::vector<CodeRange> other_code;  // ascending; at most kMaxCodeRanges
+};
+
+// Lists what is mapped now. An ELF image counts as an object if a segment of its file is
+// executable, or if its dynamic section is one of `dynamics` (ascending); where memory cannot be
+// read, all is other code. False: the mappings cannot be read. Throws std::bad_alloc. Cold path
+// only.
+[[nodiscard]] bool ListCode(const ProcessMemory& memory, const std::vector<uint64_t>& dynamics,
+                            CodeList* code);
+
+// Hash of an image's first bytes, where linkers put program headers and build id; 0 if it is gone.
+// Cold path only.
+uint64_t FingerprintOf(const ProcessMemory& memory, uint64_t image);
+
+// Copies the .eh_frame of `object` into `copy`. False: it is gone, cannot be read, or there is no
+// memory. Cold path only.
+[[nodiscard]] bool CopyEhFrame(const ProcessMemory& memory, const LoadedObject& object,
+                               TableMemory* copy, EhFrameSection* section);
 
 }  // namespace sonde

@@ -54,12 +54,6 @@ bool FindIn(const ElfW(Phdr) * headers, size_t count, uintptr_t bias, const Quer
   return true;
 }
 
-int VisitObject(dl_phdr_info* info, size_t, void* query) {
-  return FindIn(info->dlpi_phdr, info->dlpi_phnum, info->dlpi_addr, *static_cast<Query*>(query))
-             ? 1
-             : 0;
-}
-
 bool FindInOurselves(const Query& query) {
   const auto bias = reinterpret_cast<uintptr_t>(&__ehdr_start);
   const auto* headers = reinterpret_cast<const ElfW(Phdr)*>(bias + __ehdr_start.e_phoff);
@@ -72,6 +66,5 @@ bool FindInOurselves(const Query& query) {
 extern "C" int sonde_find_object(void* pc, FoundObject* found) asm("_dl_find_object");
 int sonde_find_object(void* pc, FoundObject* found) {
   Query query = {reinterpret_cast<uintptr_t>(pc), found};
-  if (FindInOurselves(query)) return 0;
-  return dl_iterate_phdr(VisitObject, &query) == 1 ? 0 : -1;
+  return FindInOurselves(query) ? 0 : -1;
 }

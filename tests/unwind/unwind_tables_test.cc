@@ -41,8 +41,13 @@ TEST(UnwindTables, EverythingLoadedIsCoveredAndListed) {
   EXPECT_EQ(libc->coverage, UnwindCoverage::kCovered);
   EXPECT_GT(libc->counts.rows, 10000u);
   EXPECT_LT(libc->text_low, libc->text_high);
-  EXPECT_EQ(status.modules.front().name, "");  // the program itself comes first
-  EXPECT_EQ(status.modules.front().coverage, UnwindCoverage::kCovered);
+  const UnwindModuleStatus* program = FindModule(status, "unwind_tables_test");
+  ASSERT_NE(program, nullptr);
+  EXPECT_EQ(program->coverage, UnwindCoverage::kCovered);
+  ASSERT_NE(FindModule(status, "[vdso]"), nullptr);
+  EXPECT_EQ(FindModule(status, "[vdso]")->coverage, UnwindCoverage::kCovered);
+  EXPECT_EQ(status.problem, nullptr);
+  EXPECT_EQ(status.other_code_ranges, 0u);
   EXPECT_TRUE(Covers(publication, reinterpret_cast<void*>(&qsort)));
   EXPECT_LE(status.bytes, kDefaultUnwindBudgetBytes);
 }

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads this process's own memory and its map so that a bad address is an error and never a fault,
+// and so that no lock is taken that a fork could leave locked in the child: through two files of
+// /proc, by raw system calls. Not process_vm_readv, which seccomp profiles refuse.
+//
+// Used by the agent thread, whose descriptors are its own; not thread-safe. Both files stay open:
+// they go on answering after the host gave up its privileges, made itself undumpable, or left /proc
+// behind by chroot. They show the memory of the process that opened them, so an object of this
+// class is of no use in a forked child. Two descriptors, no memory.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace sonde {
+
+class ProcessMemory {
+ public:
+  ProcessMemory() { Open(); }
+  ~ProcessMemory();
+  ProcessMemory(const ProcessMemory&) = delete;
+  ProcessMemory& operator=(const ProcessMemory&) = delete;
+
+  // Opens what is not open yet. Cold path only.
+  void Open();
+
+  bool memory_is_open() const { return memory_fd_ >= 0; }
+  bool maps_is_open() const { return maps_fd_ >= 0; }
+
+  // False: not all of it is mapped, or the memory is not open. Cold path only.
+  [[nodiscard]] bool Read(uint64_t address, void* out, size_t size) const;
+
+  template <typename T>
+  [[nodiscard]] bool ReadObject(uint64_t address, T* out) const {
+    return Read(address, out, sizeof(*out));
+  }
+
+  // Text of /proc/self/maps from `offset` on: how much there is, at most `size`; 0 at its end;
+  // negative if it cannot be read. Cold path only.
+  [[nodiscard]] long ReadMaps(uint64_t offset, char* out, size_t size) const;
+
+ private:
+  long memory_fd_ = -1;
+  long maps_fd_ = -1;
+};
+
+}  // namespace sonde

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/unwind_tables_image.h"
+
+#include <string.h>
+
+#include <algorithm>
+
+namespace sonde {
+namespace {
+
+constexpr uint64_t kPageSize = 4096;
+constexpr uint64_t kMaxNoteBytes = 1024;
+
+bool IsOfThisMachine(const ElfW(Ehdr) & header) {
+  return memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 && header.e_ident[EI_CLASS] == ELFCLASS64 &&
+         header.e_ident[EI_DATA] == ELFDATA2LSB && header.e_machine == EM_X86_64 &&
+         (header.e_type == ET_DYN || header.e_type == ET_EXEC) &&
+         header.e_phentsize == sizeof(ElfW(Phdr));
+}
+
+}  // namespace
+
+bool ElfImage::Read(uint64_t address) {
+  ElfW(Ehdr) header;
+  address_ = address;
+  if (!memory_.ReadObject(address, &header) || !IsOfThisMachine(header)) return false;
+  count_ = header.e_phnum;
+  if (count_ == 0 || count_ > kMaxProgramHeaders) return false;
+  const size_t bytes = static_cast<size_t>(count_) * sizeof(headers_[0]);
+  return memory_.Read(address + header.e_phoff, headers_, bytes) && FindBase();
+}
+
+// The ELF header is the first byte of the file, so it is in the segment that starts there.
+bool ElfImage::FindBase() {
+  for (int i = 0; i < count_; ++i) {
+    const ElfW(Phdr)& header = headers_[i];
+    if (header.p_type != PT_LOAD || header.p_offset >= kPageSize) continue;
+    base_ = address_ - (header.p_vaddr - header.p_offset);
+    return true;
+  }
+  return false;
+}
+
+// The end of the segment that holds `address`, or 0.
+uint64_t ElfImage::SegmentEnd(uint64_t address) const {
+  for (int i = 0; i < count_; ++i) {
+    const ElfW(Phdr)& header = headers_[i];
+    const uint64_t begin = base_ + header.p_vaddr;
+    const bool holds = address >= begin && address - begin < header.p_filesz;
+    if (header.p_type == PT_LOAD && holds) return begin + header.p_filesz;
+  }
+  return 0;
+}
+
+// .eh_frame_hdr starts with version 1, three encodings, and the pointer to .eh_frame; linkers
+// write that as a pc-relative 4-byte number.
+uint64_t ElfImage::EhFrameAt(uint64_t header) const {
+  constexpr uint8_t kUsual[] = {1, 0x1b};
+  uint8_t start[8];
+  if (SegmentEnd(header) < header + sizeof(start) || !memory_.ReadObject(header, &start)) return 0;
+  if (memcmp(start, kUsual, sizeof(kUsual)) != 0) return 0;
+  int32_t distance;
+  memcpy(&distance, start + 4, sizeof(distance));
+  return header + 4 + static_cast<uint64_t>(int64_t{distance});
+}
+
+void ElfImage::AddText(uint64_t begin, uint64_t end, LoadedObject* object) const {
+  if (end <= begin || begin < address_) return;
+  if (object->text_high == 0 || begin < object->text_low) object->text_low = begin;
+  object->text_high = std::max(object->text_high, end);
+}
+
+void ElfImage::AddNote(uint64_t begin, uint64_t size, WordHash* hash) const {
+  uint8_t note[kMaxNoteBytes];
+  size = std::min(size, kMaxNoteBytes);
+  if (memory_.Read(begin, note, size)) hash->Add(note, size);
+}
+
+void ElfImage::Describe(LoadedObject* object, WordHash* hash) const {
+  object->image = address_;
+  object->base = base_;
+  for (int i = 0; i < count_; ++i) {
+    const ElfW(Phdr)& header = headers_[i];
+    const uint64_t begin = base_ + header.p_vaddr;
+    if (header.p_type == PT_LOAD && (header.p_flags & PF_X) != 0) {
+      AddText(begin, begin + header.p_memsz, object);
+    } else if (header.p_type == PT_GNU_EH_FRAME) {
+      object->eh_frame = EhFrameAt(begin);
+    } else if (header.p_type == PT_NOTE) {
+      AddNote(begin, header.p_memsz, hash);
+    }
+  }
+  object->eh_frame_limit = SegmentEnd(object->eh_frame);
+  if (object->eh_frame_limit == 0) object->eh_frame = 0;
+  object->fingerprint = FingerprintOf(memory_, address_);
+  hash->Add(address_);
+  hash->Add(headers_, static_cast<size_t>(count_) * sizeof(headers_[0]));
+  hash->Add(object->fingerprint);
+}
+
+}  // namespace sonde
