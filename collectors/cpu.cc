@@ -15,11 +15,11 @@ constexpr int kMaxHz = 1000;
 }  // namespace
 
 CpuCollector::CpuCollector(const Region& region, ProcessId process, int agent_tid,
-                           size_t unwind_budget_bytes)
-    : unwind_(CpuUnwindTables(), unwind_budget_bytes),
+                           UnwindTables* unwind)
+    : unwind_(unwind),
       sweep_(region, process, agent_tid),
       folder_(region, Folder::Start::kFromNow) {
-  unwind_.Refresh();
+  unwind_->Refresh();
   folder_.AddSink(this, MonotonicNs());
 }
 
@@ -68,7 +68,7 @@ void CpuCollector::RemoveReader(FoldSink* reader) {
 void CpuCollector::Tick(uint64_t now_ns) {
   if (now_ns >= sweep_.next_ns()) sweep_.Sweep(now_ns);
   if (now_ns < next_fold_ns_) return;
-  unwind_.Refresh();
+  unwind_->Refresh();
   folder_.Fold(now_ns);
   next_fold_ns_ = now_ns + kFoldIntervalNs;
 }

@@ -24,7 +24,9 @@ struct CpuTotals {
 
 class CpuCollector : private FoldSink {
  public:
-  CpuCollector(const Region& region, ProcessId process, int agent_tid, size_t unwind_budget_bytes);
+  // `unwind` outlives every handler that may be walking with its tables, so it is not ours to
+  // destroy.
+  CpuCollector(const Region& region, ProcessId process, int agent_tid, UnwindTables* unwind);
   ~CpuCollector() override;
 
   // The configured rate; 0 is off. `signal` 0: none could be had, so nothing is sampled.
@@ -49,7 +51,7 @@ class CpuCollector : private FoldSink {
   [[nodiscard]] const CpuTotals& totals() const { return totals_; }
   [[nodiscard]] const CpuSweep& sweep() const { return sweep_; }
   [[nodiscard]] const Folder& folder() const { return folder_; }
-  [[nodiscard]] const UnwindTables& unwind() const { return unwind_; }
+  [[nodiscard]] const UnwindTables& unwind() const { return *unwind_; }
 
  private:
   struct Reader {
@@ -62,7 +64,7 @@ class CpuCollector : private FoldSink {
   void OnFoldEnd(uint64_t now_ns) override;
   void ApplyRate();
 
-  UnwindTables unwind_;
+  UnwindTables* unwind_;
   CpuSweep sweep_;
   Folder folder_;
   std::vector<Reader> readers_;

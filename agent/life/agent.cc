@@ -86,6 +86,18 @@ int64_t UnixMs() {
   return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
 }
 
+// Made once a process image and never destroyed: when the agent's thread pauses, a host thread may
+// still be inside a handler that walks with these tables. A child that takes the tree over makes
+// its own.
+constinit UnwindTables* g_unwind_tables = nullptr;
+
+UnwindTables* TheUnwindTables(const Settings& settings) {
+  if (g_unwind_tables == nullptr) {
+    g_unwind_tables = new UnwindTables(CpuUnwindTables(), UnwindBudget(settings));
+  }
+  return g_unwind_tables;
+}
+
 class Agent {
  public:
   Agent();
@@ -123,7 +135,7 @@ class Agent {
 
 Agent::Agent()
     : config_(g_self.environment),
-      cpu_(TreeRegion(), TreeProcess(), sys::Gettid(), UnwindBudget(config_.current())),
+      cpu_(TreeRegion(), TreeProcess(), sys::Gettid(), TheUnwindTables(config_.current())),
       rails_(sys::Gettid()),
       sources_(&config_, &cpu_, &rails_, sys::Gettid()),
       context_(&sources_, &config_),
@@ -239,6 +251,8 @@ void RunAgent() {
     AgentCouldNotStart("its own memory limit is too low");
   }
 }
+
+void AgentAfterFork() { g_unwind_tables = nullptr; }
 
 void AgentCouldNotStart(const char*) {
   SetCollecting(false);

@@ -10,4 +10,7 @@ void RunAgent();
 // The thread cannot work here: everything is switched off, and one line says why.
 void AgentCouldNotStart(const char* why);
 
+// In a fork child: what the parent's agent had made is not to be touched here.
+void AgentAfterFork();
+
 }  // namespace sonde::life

@@ -73,7 +73,9 @@ bool CrashGuard::Map(const std::string& path, Page** page) {
 void CrashGuard::Judge(const std::string& path, Page* page, bool taken_over, int64_t now_unix_ms) {
   if (page->magic != Page::kMagic || now_unix_ms - page->started_unix_ms > kExpiryMs)
     page->strikes = 0;
-  const bool known = page->magic == Page::kMagic && page->pid != 0 && !taken_over;
+  // Our own record, after the agent's thread had paused: nothing has ended.
+  const bool ours = taken_over || page->pid == sys::Getpid();
+  const bool known = page->magic == Page::kMagic && page->pid != 0 && !ours;
   const bool regular = page->ended_regularly.load(std::memory_order_relaxed) != 0;
   if (known && !regular) {
     if (page->inside.load(std::memory_order_relaxed) != 0) {
@@ -99,7 +101,7 @@ void CrashGuard::Open(const std::string& directory, const std::string& executabl
   const std::string path = directory + "/" + BaseName(executable.c_str()) + ".guard";
   Page* page = nullptr;
   if (!Map(path, &page)) return;
-  if (page->magic == Page::kMagic && !taken_over &&
+  if (page->magic == Page::kMagic && !taken_over && page->pid != sys::Getpid() &&
       !ProcessHasEnded(static_cast<int>(page->pid), page->start_ticks)) {
     sys::Call(SYS_munmap, page, 4096L);  // another process of this program has it
     return;

@@ -3,6 +3,7 @@
 
 #include <time.h>
 
+#include "agent/life/agent.h"
 #include "agent/life/agent_thread.h"
 #include "agent/life/crash_guard.h"
 #include "agent/life/errno_saver.h"
@@ -45,6 +46,7 @@ void BeforeFork() {
 // Nothing that other threads of the parent held or were doing exists here.
 void ForgetOtherThreads() {
   AgentThreadAfterFork();
+  AgentAfterFork();
   HostSignalAfterFork();
   TimersAfterFork();
   CpuHandlerAfterFork();

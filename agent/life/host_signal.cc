@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "agent/life/self.h"
+#include "agent/life/self_timer.h"
 #include "agent/life/state.h"
 #include "collectors/safe/cpu_timers.h"
 #include "collectors/safe/signal_block.h"
@@ -88,6 +90,14 @@ void ReleaseLocked() {
   g_our_signal.store(0, std::memory_order_release);
 }
 
+void GiveBack(int signal) {
+  SignalBlock block;
+  g_wanted_by_host.fetch_or(SignalBit(signal), std::memory_order_acq_rel);
+  StopAllTimers(StopReason::kSignalTaken);
+  SpinGuard guard(g_state.lock);
+  if (g_our_signal.load(std::memory_order_relaxed) == signal) ReleaseLocked();
+}
+
 void ToLibc(const KernelSigaction& from, struct sigaction* to) {
   memset(to, 0, sizeof *to);
   to->sa_handler = reinterpret_cast<void (*)(int)>(from.handler);
@@ -125,11 +135,11 @@ void ReleaseSignal() {
 
 void VacateSignal(int signal) {
   if (!OwnsState()) return;
-  SignalBlock block;
-  g_wanted_by_host.fetch_or(SignalBit(signal), std::memory_order_acq_rel);
-  StopAllTimers(StopReason::kSignalTaken);
-  SpinGuard guard(g_state.lock);
-  if (g_our_signal.load(std::memory_order_relaxed) == signal) ReleaseLocked();
+  GiveBack(signal);
+  // A forked child has no agent thread that would look for another signal.
+  if (g_self.role != Role::kChild || TakeSignal(g_state.handler, 0) == 0) return;
+  AllowTimers();
+  ArmSelf();
 }
 
 bool SignalWasTaken() {

@@ -33,7 +33,7 @@ bool PauseThread() {
 
 void ResumeThread() {
   const ErrnoSaver saver;  // the host's call is over: its errno is what the host reads
-  if (!StartAgentThread()) g_phase.store(Phase::kDormant, std::memory_order_release);
+  if (!StartAgentThread()) GoDormant(DormantReason::kNoThread);
 }
 
 void GoDormant(DormantReason reason) {

@@ -20,7 +20,7 @@ void YieldPort();
 bool PauseThread();
 void ResumeThread();
 
-enum class DormantReason : uint8_t { kSeccomp, kMainThreadLeft };
+enum class DormantReason : uint8_t { kSeccomp, kMainThreadLeft, kNoThread };
 
 // Timers, signal, thread and sockets go; this process never becomes active again.
 void GoDormant(DormantReason reason);
