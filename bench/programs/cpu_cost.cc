@@ -37,7 +37,7 @@ __attribute__((noinline)) Gaps ReadClock(uint64_t reads) {
   return gaps;
 }
 
-__attribute__((noinline, noclone)) Gaps Descend(int depth, uint64_t reads) {
+__attribute__((noinline)) Gaps Descend(int depth, uint64_t reads) {
   volatile int frame = depth;  // keeps the call from being a tail call
   Gaps gaps = depth > 0 ? Descend(depth - 1, reads) : ReadClock(reads);
   gaps.count += frame == -1 ? 1 : 0;
