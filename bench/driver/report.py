@@ -69,8 +69,9 @@ def machine(root):
     commit = git(root, "rev-parse", "--short", "HEAD")
     changed = " and uncommitted changes" if git(root, "status", "--porcelain", "-uno", "agent", "collectors") else ""
     load = open("/proc/loadavg", encoding="ascii").read().split()
-    return (f"Commit {commit}{changed}, {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC. {cores} cores, "
-            f"{model}, Linux {platform.release()}, {' '.join(platform.libc_ver())}; load average {load[0]} at the end of the run.")
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return (f"Commit {commit}{changed}, {now:%Y-%m-%d %H:%M} UTC. {cores} cores, {model}, Linux {platform.release()}, "
+            f"{' '.join(platform.libc_ver())}; load average {load[0]} at the end of the run.")
 
 
 def git(root, *arguments):

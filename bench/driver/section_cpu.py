@@ -4,14 +4,14 @@ from measure import BARE, Series, interleave, medians, run_program
 from report import Bar, Row
 
 TITLE = "CPU profile"
-NOTE = ("One thread burns a core, 20 frames deep. *Fixed work*: CPU time of the thread for the same work. *Interrupted*: "
-        "what the thread finds missing on its own CPU clock, in percent of a core (bare: the kernel's tick). *Sampling*: "
-        "interrupted minus bare, plus the CPU time of the profiler's own thread in the process. perf's own process is "
-        "not counted.")
+NOTE = ("One thread burns a core, 20 frames deep. *Fixed work*: CPU time of the thread for the same work. "
+        "*Interrupted*: what the thread finds missing on its own CPU clock, in percent of a core (bare: the "
+        "kernel's tick). *Sampling*: interrupted minus bare, plus the CPU time of the profiler's own thread in "
+        "the process. perf's own process is not counted.")
 
 
 def command_of(lab, name):
-    command = [lab.program("bench_cpu_cost"), str(lab.rounds(2000, 700))]
+    command = [lab.program("bench_cpu_cost"), str(lab.rounds(1500, 700))]
     if name.startswith("perf"):
         return ["perf", "record", "-q", "-e", "cpu-clock", "-g", "-F", "100", "-o", lab.path("perf.data"), *command]
     return command
@@ -42,7 +42,8 @@ def own_thread(run):
 
 def measure(lab):
     variants = variants_of(lab)
-    results = interleave(list(variants), lab.rounds(15, 3), lambda name: run_program(command_of(lab, name), variants[name]))
+    results = interleave(list(variants), lab.rounds(9, 3),
+                         lambda name: run_program(command_of(lab, name), variants[name]))
     work = {name: [ns / 1e6 for ns in runs] for name, runs in medians(results, "cpu_ns").items()}
     seen, own = shares(results, interrupted), shares(results, own_thread)
     rows = [Row("fixed work", name, "ms", Series(work[name], work[BARE]), None, "ratio") for name in variants]

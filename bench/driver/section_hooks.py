@@ -4,8 +4,8 @@ from measure import BARE, Series, interleave, medians, run_program
 from report import Row
 
 TITLE = "Hooked calls"
-NOTE = ("CPU ns a call, in its cheapest form. Off: SONDE_ENABLE=off. Waiting: loaded, but this process made no thread and "
-        "so is not served. On: the named target. pthread_create is in the table of threads.")
+NOTE = ("CPU ns a call, in its cheapest form. Off: SONDE_ENABLE=off. Waiting: loaded, but this process made no "
+        "thread and so is not served. On: the named target. pthread_create is in the table of threads.")
 
 CALLS = ("poll", "epoll_wait", "sigaction", "syscall(SYS_getpid)")
 

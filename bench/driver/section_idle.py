@@ -7,8 +7,8 @@ from measure import BARE, Failed, Series, cpu_seconds_of, interleave, threads_of
 from report import Bar, Row
 
 TITLE = "Idle service"
-NOTE = ("A program that only waits in poll(), 50 times a second, named as target. CPU time of the whole process over 3 s "
-        "after the agent has settled.")
+NOTE = ("A program that only waits in poll(), 50 times a second, named as target. CPU time of the whole process "
+        "over 3 s after the agent has settled.")
 
 
 def run(lab, settings):
@@ -33,7 +33,8 @@ def measure(lab):
     variants = {BARE: {}, "libsonde, named target": lab.sonde("bench_idle")}
     results = interleave(list(variants), lab.rounds(5, 1), lambda name: run(lab, variants[name]))
     rows = []
-    for what, key, unit, bar in (("memory (RSS)", "rss", "MiB", Bar("added", 4.0)), ("CPU", "cpu", "% of a core", None)):
+    for what, key, unit, bar in (("memory (RSS)", "rss", "MiB", Bar("added", 4.0)),
+                                 ("CPU", "cpu", "% of a core", None)):
         bare = [run[key] for run in results[BARE]]
         for name in variants:
             values = bare if name == BARE else [run[key] for run in results[name]]

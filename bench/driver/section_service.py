@@ -4,15 +4,16 @@ import contextlib
 import socket
 import subprocess
 import time
+import urllib.request
 
 from lab import PORT
 from measure import BARE, Failed, Series, cpu_seconds_of, interleave
 from report import Bar, Row
 
 TITLE = "redis-server"
-NOTE = ("CPU time of the whole server process per request of redis-benchmark (GET and SET, 50 clients, no pipelining): one bare "
-        "and one preloaded server live side by side and are loaded in turn. Memory: RSS at rest, before the load and "
-        "after it and one downloaded profile; shared pages of libsonde.so count in it.")
+NOTE = ("CPU time of the whole server process per request of redis-benchmark (GET and SET, 50 clients, no "
+        "pipelining): one bare and one preloaded server live side by side and are loaded in turn. Memory: RSS at "
+        "rest, before the load and after it and one downloaded profile; shared pages of libsonde.so count in it.")
 
 PORTS = {BARE: 17701, "libsonde": 17702}
 
@@ -26,8 +27,8 @@ def is_up(port):
 @contextlib.contextmanager
 def server(lab, name):
     settings = {} if name == BARE else lab.sonde("redis-server")
-    process = subprocess.Popen(["/usr/bin/redis-server", "--port", str(PORTS[name]), "--save", "", "--dir", lab.scratch],
-                               env={"PATH": "/usr/bin:/bin", **settings}, stdout=subprocess.DEVNULL)
+    command = ["/usr/bin/redis-server", "--port", str(PORTS[name]), "--save", "", "--dir", lab.scratch]
+    process = subprocess.Popen(command, env={"PATH": "/usr/bin:/bin", **settings}, stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 20
         while not is_up(PORTS[name]):
@@ -57,8 +58,9 @@ def cpu_us(name, pid, requests):
 
 
 def download_profile(port):
-    subprocess.run(["curl", "-sf", "-o", "/dev/null", f"http://127.0.0.1:{port}/debug/pprof/profile?seconds=1"], timeout=30,
-                   check=True)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/debug/pprof/profile?seconds=1", timeout=30) as answer:
+        if not answer.read().startswith(b"\x1f\x8b"):
+            raise Failed("the downloaded profile is not gzip")
 
 
 def memory_rows(what, pids, bar):

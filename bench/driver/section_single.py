@@ -4,8 +4,8 @@ from measure import BARE, Failed, Series, interleave, medians, run_program
 from report import Bar, Row
 
 TITLE = "Single-threaded host"
-NOTE = ("CPU ns a call. Not the named target: no thread is made, so nothing may change. The named target has the agent's "
-        "thread, and pays what any second thread costs (libc and libstdc++ begin to lock).")
+NOTE = ("CPU ns a call. Not the named target: no thread is made, so nothing may change. The named target has the "
+        "agent's thread, and pays what any second thread costs (libc and libstdc++ begin to lock).")
 
 CALLS = {"getc": "getc", "shared_ptr": "copy of a shared_ptr", "malloc": "malloc + free of 4 KiB"}
 THREADS = {BARE: 1, "libsonde": 1, "libsonde, named target": 2}

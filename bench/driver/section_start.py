@@ -6,17 +6,17 @@ from measure import BARE, Failed, Series
 from report import Bar, Row
 
 TITLE = "Process start: `/bin/true`"
-NOTE = ("posix_spawn to wait4; CPU time is the child's own, user and system. As the named target the agent's thread "
-        "starts with the program, which a service does once; every other process is the row above it.")
+NOTE = ("posix_spawn to wait4; CPU time is the child's own, user and system. As the named target the agent's "
+        "thread starts with the program, which a service does once; every other process is the row above it.")
 
 BARS = {"libsonde": Bar("added", 120)}
 
 
 def variants_of(lab):
     empty = {"LD_PRELOAD": lab.program("libbench_empty.so")}
-    return lab.with_gperftools(
-        {BARE: {}, "empty library": empty, "libsonde": lab.sonde(), "libsonde, another target": lab.sonde("redis-server"),
-         "libsonde, named target": lab.sonde("true")}, **{"gperftools CPUPROFILE": lab.gperftools()})
+    variants = {BARE: {}, "empty library": empty, "libsonde": lab.sonde(),
+                "libsonde, another target": lab.sonde("redis-server"), "libsonde, named target": lab.sonde("true")}
+    return lab.with_gperftools(variants, **{"gperftools CPUPROFILE": lab.gperftools()})
 
 
 def measure(lab):

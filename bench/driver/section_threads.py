@@ -4,17 +4,17 @@ from measure import BARE, Series, interleave, medians, run_program
 from report import Bar, Row
 
 TITLE = "Thread create + join"
-NOTE = ("CPU time of the whole process (the agent's thread included) per pair, threads that do nothing, all on one "
-        "processor. *First* 0.3 s: the agent has just started. *Steady*: after 2 s of it the agent knows that these "
-        "threads are too short-lived to be found by looking, and lets them arm their own timer.")
+NOTE = ("CPU time of the whole process (the agent's thread included) per pair, threads that do nothing, all on "
+        "one processor. *First* 0.3 s: the agent has just started. *Steady*: after 2 s of it the agent knows that "
+        "these threads are too short-lived to be found by looking, and lets them arm their own timer.")
 
 KEYS = {"first": "early", "steady": "steady"}
 
 
 def measure(lab):
-    variants = lab.with_gperftools({BARE: {}, "libsonde": lab.sonde(), "libsonde, named target": lab.sonde("bench_threads")},
-                                   **{"gperftools CPUPROFILE": lab.gperftools()})
-    results = interleave(list(variants), lab.rounds(9, 2),
+    variants = {BARE: {}, "libsonde": lab.sonde(), "libsonde, named target": lab.sonde("bench_threads")}
+    lab.with_gperftools(variants, **{"gperftools CPUPROFILE": lab.gperftools()})
+    results = interleave(list(variants), lab.rounds(7, 2),
                          lambda name: run_program([lab.program("bench_threads")], variants[name]))
     rows = []
     for what, key in KEYS.items():

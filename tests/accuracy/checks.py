@@ -16,7 +16,8 @@ def share_of(profile, truth, names, points):
         is_share, true_share = 100 * seen[name] / seen_all, 100 * truth[name] / true_all
         print(f"{name}: {is_share:.2f} % of the profile, {true_share:.2f} % in truth")
         if abs(is_share - true_share) > points:
-            raise Wrong(f"{name}: {is_share:.2f} % where {true_share:.2f} % is true; at most {points} points may lie between")
+            raise Wrong(f"{name}: {is_share:.2f} % where {true_share:.2f} % is true; at most {points} points may lie "
+                        "between")
 
 
 def total(profile, true_ns, low, high):
@@ -24,7 +25,8 @@ def total(profile, true_ns, low, high):
     ratio = profile.ns / true_ns
     print(f"sum {profile.ns / 1e9:.3f} s of {true_ns / 1e9:.3f} s: {100 * ratio:.2f} %")
     if not low <= ratio <= high:
-        raise Wrong(f"the profile's sum is {100 * ratio:.2f} % of the CPU time; expected {100 * low:.0f} to {100 * high:.0f} %")
+        raise Wrong(f"the profile's sum is {100 * ratio:.2f} % of the CPU time; expected {100 * low:.0f} to "
+                    f"{100 * high:.0f} %")
 
 
 def each_thread(profile, truth, slack_ns):

@@ -3,7 +3,7 @@
 import unittest
 
 import checks
-from profile import Profile, Sample, parse_raw
+from raw_profile import Profile, Sample, parse_raw
 
 MS = 1_000_000
 RAW = """Comment: made by hand

@@ -3,13 +3,14 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
 
-from profile import decode
+from raw_profile import decode
 
 LEAD_S = 0.4  # the capture is open before the work begins, and still after its end
 TAIL_S = 0.8
@@ -32,9 +33,12 @@ class Session:
     def __init__(self, agent, host, case, hz, scratch):
         self.scratch, self.hz = scratch, hz
         run_dir = os.path.join(scratch, "run")
-        environment = {"PATH": "/usr/bin:/bin", "LD_PRELOAD": os.path.abspath(agent), "SONDE_RUN_DIR": run_dir, "SONDE_LISTEN": "",
-                       "SONDE_TARGET": os.path.basename(host), "SONDE_CPU_HZ": str(hz), "SONDE_CPU_LIMIT_PERCENT": "100"}
-        self.process = subprocess.Popen([host, case], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        shutil.rmtree(run_dir, ignore_errors=True)
+        environment = {"PATH": "/usr/bin:/bin", "LD_PRELOAD": os.path.abspath(agent), "SONDE_RUN_DIR": run_dir,
+                       "SONDE_LISTEN": "", "SONDE_TARGET": os.path.basename(host), "SONDE_CPU_HZ": str(hz),
+                       "SONDE_CPU_LIMIT_PERCENT": "100"}
+        self.process = subprocess.Popen([host, case], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
         if self.read_line() != "ready":
             raise RuntimeError(f"{host} {case} did not get ready")
         names = os.listdir(run_dir) if os.path.isdir(run_dir) else []
