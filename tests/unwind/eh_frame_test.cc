@@ -154,14 +154,17 @@ void CheckHostile(const std::vector<uint8_t>& bytes, uint64_t address, uint64_t 
 }
 
 TEST(EhFrame, MutatedSectionsNeverLeadAstray) {
-  std::vector<LoadedObject> objects;
-  ASSERT_TRUE(ListObjects(&objects));
+  const ProcessMemory process;
+  CodeList code;
+  ASSERT_TRUE(ListCode(process, {}, &code));
   std::mt19937 random(7);
   size_t tried = 0;
-  for (const LoadedObject& object : objects) {
+  for (const LoadedObject& object : code.objects) {
     TableMemory memory;
     EhFrameSection section;
-    if (object.eh_frame == 0 || !CopyEhFrame(object, &memory, &section)) continue;
+    if (object.eh_frame == 0 || !CopyEhFrame(process, object, &memory, &section)) {
+      continue;
+    }
     const std::vector<uint8_t> original(section.data, section.data + section.size);
     const size_t size = std::min<size_t>(original.size(), 6000);
     for (int round = 0; round < 400; ++round, ++tried) {
