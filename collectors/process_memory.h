@@ -6,7 +6,8 @@
 // Used by the agent thread, whose descriptors are its own; not thread-safe. Both files stay open:
 // they go on answering after the host gave up its privileges, made itself undumpable, or left /proc
 // behind by chroot. They show the memory of the process that opened them, so an object of this
-// class is of no use in a forked child. Two descriptors, no memory.
+// class is of no use in a forked child, and one that a new agent thread inherits must Reopen().
+// Up to four descriptors, no memory.
 #pragma once
 
 #include <stddef.h>
@@ -24,7 +25,10 @@ class ProcessMemory {
   // Opens what is not open yet. Cold path only.
   void Open();
 
-  bool memory_is_open() const { return memory_fd_ >= 0; }
+  // For a new agent thread: the descriptors were those of the one before. Cold path only.
+  void Reopen();
+
+  bool memory_is_open() const { return memory_fd_ >= 0 || pipe_fds_[0] >= 0; }
   bool maps_is_open() const { return maps_fd_ >= 0; }
 
   // False: not all of it is mapped, or the memory is not open. Cold path only.
@@ -40,7 +44,10 @@ class ProcessMemory {
   [[nodiscard]] long ReadMaps(uint64_t offset, char* out, size_t size) const;
 
  private:
+  bool ReadThroughPipe(uint64_t address, char* out, size_t size) const;
+
   long memory_fd_ = -1;
+  int pipe_fds_[2] = {-1, -1};
   long maps_fd_ = -1;
 };
 

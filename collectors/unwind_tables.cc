@@ -12,9 +12,10 @@ namespace {
 
 // In refreshes: a minute, when there is one each second.
 constexpr unsigned kMaxPatience = 60;
+constexpr size_t kChecksPerRefresh = 4;
 
 constexpr char kNoMemoryFile[] =
-    "/proc/self/mem cannot be opened: stacks are walked by frame pointers only";
+    "neither /proc/self/mem nor a pipe can be opened: stacks are walked by frame pointers only";
 constexpr char kNoMapsFile[] = "/proc/self/maps cannot be opened: stacks end at their first frame";
 
 // UnwindIndex | lows | modules in one block.
@@ -45,7 +46,7 @@ bool UnwindTables::Refresh() {
   const bool unknown_pc = patience_ == 0 ? publication_.TakeUnknownPc() : (--patience_, false);
   // Before the scan: what changes while it runs shows as a change the next time.
   const uint64_t link_maps = ReadLinkMaps(memory_, nullptr);
-  const bool same = complete_ && link_maps == link_maps_ && ObjectsAreTheSame();
+  const bool same = complete_ && link_maps == link_maps_ && SomeObjectsAreTheSame();
   if (same && !unknown_pc) return false;
   link_maps_ = link_maps;
   const bool published = Scan();
@@ -55,11 +56,15 @@ bool UnwindTables::Refresh() {
   return published;
 }
 
-// An object may have been replaced by one whose entry in the loader's list is the same.
-bool UnwindTables::ObjectsAreTheSame() const {
-  return std::all_of(entries_.begin(), entries_.end(), [&](const auto& entry) {
-    return FingerprintOf(memory_, entry->object.image) == entry->object.fingerprint;
-  });
+// An object may have been replaced by one whose entry in the loader's list is the same. That is
+// rare, and a read costs about 1.3 us: some objects each time.
+bool UnwindTables::SomeObjectsAreTheSame() {
+  const size_t count = std::min(entries_.size(), kChecksPerRefresh);
+  for (size_t i = 0; i < count; ++i) {
+    const LoadedObject& object = entries_[next_check_++ % entries_.size()]->object;
+    if (FingerprintOf(memory_, object.image) != object.fingerprint) return false;
+  }
+  return true;
 }
 
 // Stacks that cannot be walked raise the flag for ever, and the map of a big process is long.
@@ -80,7 +85,7 @@ bool UnwindTables::Scan() {
     std::sort(dynamics.begin(), dynamics.end());
     if (ListCode(memory_, dynamics, &code)) {
       const bool published = Update(std::move(code));
-      complete_ = memory_.memory_is_open();
+      complete_ = memory_.memory_is_open() && ReadLinkMaps(memory_, nullptr) == link_maps_;
       return published;
     }
   } catch (const std::bad_alloc&) {
@@ -97,15 +102,17 @@ bool UnwindTables::Update(CodeList code) {
   built.reserve(code.objects.size());
   plan.reserve(code.objects.size());
   for (LoadedObject& object : code.objects) {
-    std::unique_ptr<Entry>* place = FindReusable(object);
-    if (place == nullptr) {
-      built.push_back(std::make_unique<Entry>());
-      place = &built.back();
-      (*place)->object = std::move(object);
-      Build(place->get(), builder, section_memory);
-      pending_bytes_ += (*place)->block.memory.size();
-    }
-    plan.push_back(place);
+    std::unique_ptr<Entry>* const old = FindReusable(object);
+    plan.push_back(old);
+    if (old != nullptr && (*old)->coverage != UnwindCoverage::kUnreadable) continue;
+    auto entry = std::make_unique<Entry>();
+    entry->object = std::move(object);
+    Build(entry.get(), builder, section_memory);
+    // It was being loaded the last time, or it cannot be read at all.
+    if (old != nullptr && entry->coverage == UnwindCoverage::kUnreadable) continue;
+    pending_bytes_ += entry->block.memory.size();
+    built.push_back(std::move(entry));
+    plan.back() = &built.back();
   }
   const bool same =
       built.empty() && plan.size() == entries_.size() && code.other_code == other_code_;

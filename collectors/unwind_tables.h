@@ -69,10 +69,14 @@ class UnwindTables {
   UnwindTables& operator=(const UnwindTables&) = delete;
 
   // Brings the tables up to date, if anything has changed, and frees what no walker can be reading
-  // any more. Call it every second or so: while nothing changes it reads about 1 KiB of each object
-  //, only else all mappings. True if a new index was published. Cold path
-  // only.
+  // any more. Call it every second or so: while nothing changes it reads the loader's list and the
+  // first bytes of a few objects; the mappings are read only else. True if a new index was
+  // published. Cold path only.
   bool Refresh();
+
+  // A new agent thread has this object from the one before, and descriptors of its own. Cold path
+  // only.
+  void OnNewAgentThread() { memory_.Reopen(); }
 
   // Throws std::bad_alloc. Cold path only.
   UnwindStatus Status() const;
@@ -92,7 +96,7 @@ class UnwindTables {
     bool idle[2] = {false, false};  // which reader counts were seen at zero since
   };
 
-  bool ObjectsAreTheSame() const;
+  bool SomeObjectsAreTheSame();
   void NoteUnknownPcScan(bool published);
   bool Scan();
   bool Update(CodeList code);
@@ -114,6 +118,7 @@ class UnwindTables {
   ProcessMemory memory_;
   bool complete_ = false;   // the tables show what was loaded when the list was link_maps_
   uint64_t link_maps_ = 0;  // ReadLinkMaps()
+  size_t next_check_ = 0;   // the entry whose object is looked at next
   // Refreshes to let pass before an unknown pc leads to a scan again, and how many after the next
   // scan that finds nothing.
   unsigned patience_ = 0;

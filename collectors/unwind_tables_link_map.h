@@ -13,9 +13,9 @@
 
 namespace sonde {
 
-// A number that changes with the list; one read of 40 bytes for each object. Appends to `dynamics`,
-// unless that is null, where each object's dynamic section is. Throws std::bad_alloc. Cold path
-// only.
+// A number that changes with the list; at most one read of a page for each object. Appends to
+// `dynamics`, unless that is null, where each object's dynamic section is. Throws std::bad_alloc.
+// Cold path only.
 uint64_t ReadLinkMaps(const ProcessMemory& memory, std::vector<uint64_t>* dynamics);
 
 }  // namespace sonde

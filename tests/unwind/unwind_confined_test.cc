@@ -93,11 +93,32 @@ TEST(UnwindConfined, WithoutProcNothingIsCoveredAndTheStatusSaysSo) {
   }));
 }
 
-// Undumpable and without privileges from the start: the map can be read, the memory cannot.
+bool CannotOpenMemory() {
+  return setgid(kNobody) == 0 && setuid(kNobody) == 0 &&
+         open("/proc/self/mem", O_RDONLY | O_CLOEXEC) < 0;
+}
+
+// Undumpable and without privileges from the start.
+TEST(UnwindConfined, WithoutTheMemoryFileObjectsAreCoveredThroughAPipe) {
+  EXPECT_GOOD_OR_SKIP(RunInChild([]() -> int {
+    if (!CannotOpenMemory()) return kNotPermitted;
+    UnwindPublication publication;
+    UnwindTables tables(publication, kDefaultUnwindBudgetBytes);
+    if (!tables.Refresh()) return kFirstRefresh;
+    if (tables.Status().problem != nullptr) return kSecondRefresh;
+    return CoversPlugin(publication, reinterpret_cast<void*>(&qsort)) ? kGood : kNotCovered;
+  }));
+}
+
+// The last free descriptor goes to the map.
 TEST(UnwindConfined, WithoutMemoryCodeIsKnownButHasNoTables) {
   EXPECT_GOOD_OR_SKIP(RunInChild([]() -> int {
-    if (setgid(kNobody) != 0 || setuid(kNobody) != 0) return kNotPermitted;
-    if (open("/proc/self/mem", O_RDONLY | O_CLOEXEC) >= 0) return kNotPermitted;
+    if (!CannotOpenMemory()) return kNotPermitted;
+    const int lowest_free = dup(0);
+    close(lowest_free);
+    const auto last = static_cast<rlim_t>(lowest_free) + 1;
+    const rlimit limit{last, last};
+    if (lowest_free < 0 || setrlimit(RLIMIT_NOFILE, &limit) != 0) return kNotPermitted;
     UnwindPublication publication;
     UnwindTables tables(publication, kDefaultUnwindBudgetBytes);
     if (!tables.Refresh()) return kFirstRefresh;

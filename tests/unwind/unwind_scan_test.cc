@@ -115,7 +115,11 @@ TEST(UnwindScan, AnObjectThatWasMappedOverIsNoticed) {
   ASSERT_EQ(
       mmap(start, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
       start);
-  EXPECT_TRUE(tables.Refresh());
+  // A few objects are looked at each time.
+  bool noticed = false;
+  for (size_t i = 0; i < tables.Status().modules.size() && !noticed; ++i)
+    noticed = tables.Refresh();
+  EXPECT_TRUE(noticed);
   EXPECT_EQ(FindModule(tables.Status(), "unwind_test_plugin"), nullptr);
   memcpy(start, saved, sizeof(saved));
 }
@@ -247,8 +251,9 @@ TEST(UnwindScan, LoadsAndUnloadsDuringScansDoNoHarm) {
   for (int i = 0; i < 2000 || loads < 100; ++i) tables.Refresh();
   stop = true;
   loader.join();
-  tables.Refresh();
-  EXPECT_EQ(FindModule(tables.Status(), "unwind_test"), FindModule(tables.Status(), "nothing"));
+  // A scan may have met an object on its way in that was never in the loader's list.
+  for (size_t i = 0; i <= tables.Status().modules.size(); ++i) tables.Refresh();
+  EXPECT_EQ(FindModule(tables.Status(), "plugin"), nullptr);
   const Plugin plugin(SONDE_TEST_PLUGIN);
   EXPECT_TRUE(tables.Refresh());
   EXPECT_NE(RowIn(publication, plugin.Answer()), 0u);
