@@ -94,6 +94,8 @@ constinit UnwindTables* g_unwind_tables = nullptr;
 UnwindTables* TheUnwindTables(const Settings& settings) {
   if (g_unwind_tables == nullptr) {
     g_unwind_tables = new UnwindTables(CpuUnwindTables(), UnwindBudget(settings));
+  } else {
+    g_unwind_tables->OnNewAgentThread();
   }
   return g_unwind_tables;
 }

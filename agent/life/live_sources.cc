@@ -186,6 +186,9 @@ void LiveSources::AddTables(AgentStatus* status) const {
 }
 
 void LiveSources::AddNotCovered(AgentStatus* status) const {
+  if (const char* problem = cpu_->unwind().Status().problem; problem != nullptr) {
+    status->not_covered.push_back(problem);
+  }
   if (TreeNote()[0] != 0) status->not_covered.push_back(TreeNote());
   for (const std::string& name : cpu_->sweep().BlockedThreads(MonotonicNs())) {
     status->not_covered.push_back("thread " + name + " keeps the sampling signal blocked");

@@ -109,14 +109,44 @@ bool IsNamed(const char* item, size_t size, const Program& program) {
          (!IsShell(program.name) && Matches(item, size, BaseName(program.executed)));
 }
 
-bool ParentRuns(const char* path) {
+bool SameProgram(int pid, const char* path) {
   char link[32];
   char target[512];
-  ProcPath(static_cast<int>(sys::Call(SYS_getppid)), "exe", link);
+  ProcPath(pid, "exe", link);
   const long size = sys::Call(SYS_readlinkat, AT_FDCWD, link, target, sizeof target - 1);
   if (sys::Failed(size)) return false;
   target[size] = 0;
   return strcmp(target, path) == 0;
+}
+
+// Whether a process was started with SONDE_TARGET: looks for the name in what it was given, in
+// pieces that overlap.
+bool HasTarget(int pid) {
+  constexpr char kName[] = "SONDE_TARGET=";
+  constexpr size_t kOverlap = sizeof kName - 1;
+  char path[32];
+  ProcPath(pid, "environ", path);
+  const long fd = sys::Call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+  if (sys::Failed(fd)) return false;
+  char text[4096];
+  size_t kept = 0;
+  bool found = false;
+  for (int piece = 0; piece < 64 && !found; ++piece) {
+    const long size = sys::Call(SYS_read, fd, text + kept, sizeof text - kept);
+    if (sys::Failed(size) || size == 0) break;
+    const size_t length = kept + static_cast<size_t>(size);
+    found = memmem(text, length, kName, kOverlap) != nullptr;
+    kept = length < kOverlap ? length : kOverlap;
+    memmove(text, text + length - kept, kept);
+  }
+  sys::Call(SYS_close, fd);
+  return found;
+}
+
+// The parent is a target, too, and of the same program.
+bool ParentRuns(const char* path) {
+  const int parent = static_cast<int>(sys::Call(SYS_getppid));
+  return SameProgram(parent, path) && HasTarget(parent);
 }
 
 Start DecideItem(const char* item, size_t size, const Program& program) {
