@@ -2,6 +2,7 @@
 """Rows, bars and how they are printed: as a table, and as the results part of bench/README.md."""
 import dataclasses
 import datetime
+import os
 import platform
 import subprocess
 
@@ -62,16 +63,17 @@ def section_text(section, rows):
     return f"### {section.TITLE}\n{section.NOTE}\n\n{markdown_table(rows)}\n"
 
 
-def machine(root):
+def machine(root, library):
     model = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo", encoding="ascii")
                  if line.startswith("model name"))
     cores = sum(line.startswith("processor") for line in open("/proc/cpuinfo", encoding="ascii"))
     commit = git(root, "rev-parse", "--short", "HEAD")
     changed = " and uncommitted changes" if git(root, "status", "--porcelain", "-uno", "agent", "collectors") else ""
     load = open("/proc/loadavg", encoding="ascii").read().split()
+    built = datetime.datetime.fromtimestamp(os.path.getmtime(library), datetime.timezone.utc)
     now = datetime.datetime.now(datetime.timezone.utc)
-    return (f"Commit {commit}{changed}, {now:%Y-%m-%d %H:%M} UTC. {cores} cores, {model}, Linux {platform.release()}, "
-            f"{' '.join(platform.libc_ver())}; load average {load[0]} at the end of the run.")
+    return (f"Commit {commit}{changed}, {now:%Y-%m-%d %H:%M} UTC, libsonde.so built {built:%Y-%m-%d %H:%M}. "
+            f"{cores} cores, {model}, Linux {platform.release()}, {' '.join(platform.libc_ver())}; load average {load[0]}.")
 
 
 def git(root, *arguments):
