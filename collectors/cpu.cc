@@ -15,8 +15,9 @@ constexpr int kMaxHz = 1000;
 }  // namespace
 
 CpuCollector::CpuCollector(const Region& region, ProcessId process, int agent_tid,
-                           UnwindTables* unwind)
+                           UnwindTables* unwind, std::atomic<uint64_t>* shared_period_ns)
     : unwind_(unwind),
+      shared_period_ns_(shared_period_ns),
       sweep_(region, process, agent_tid),
       folder_(region, Folder::Start::kFromNow) {
   unwind_->Refresh();
@@ -43,6 +44,9 @@ void CpuCollector::ApplyRate() {
   if (hz == applied_hz_ && signal_ == applied_signal_) return;
   applied_hz_ = hz;
   applied_signal_ = signal_;
+  // First the word that handlers follow, then the timers.
+  shared_period_ns_->store(hz != 0 ? 1'000'000'000 / static_cast<uint64_t>(hz) : 0,
+                           std::memory_order_relaxed);
   sweep_.SetRate(hz, signal_);
 }
 

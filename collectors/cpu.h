@@ -4,6 +4,7 @@
 // folder's books and the sweep's.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -26,7 +27,8 @@ class CpuCollector : private FoldSink {
  public:
   // `unwind` outlives every handler that may be walking with its tables, so it is not ours to
   // destroy.
-  CpuCollector(const Region& region, ProcessId process, int agent_tid, UnwindTables* unwind);
+  CpuCollector(const Region& region, ProcessId process, int agent_tid, UnwindTables* unwind,
+               std::atomic<uint64_t>* shared_period_ns);
   ~CpuCollector() override;
 
   // The configured rate; 0 is off. `signal` 0: none could be had, so nothing is sampled.
@@ -65,6 +67,7 @@ class CpuCollector : private FoldSink {
   void ApplyRate();
 
   UnwindTables* unwind_;
+  std::atomic<uint64_t>* shared_period_ns_;
   CpuSweep sweep_;
   Folder folder_;
   std::vector<Reader> readers_;

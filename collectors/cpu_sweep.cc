@@ -17,6 +17,7 @@ constexpr uint64_t kBusyNs = 1'000'000;  // CPU time in a sweep's interval that 
 constexpr uint64_t kBlockedAfterNs =
     300'000'000;  // CPU time without a sample, if that is also many periods
 constexpr uint64_t kBlockedPeriods = 10;
+constexpr uint64_t kSettledAfterNs = 2 * kSecondNs;
 constexpr int kShortLivedScore = 5;  // sweeps in a row
 
 }  // namespace
@@ -51,6 +52,7 @@ void CpuSweep::Arm(int tid, const HostThread& thread, Timed* timed) {
   }
   timed->timer = static_cast<uint32_t>(index);
   timed->cpu_at_arm_ns = thread.cpu_ns;
+  last_armed_ns_ = thread.last_seen_ns;
   timed->untimed_ns = 0;
 }
 
@@ -136,6 +138,8 @@ void CpuSweep::Sweep(uint64_t now_ns) {
   threads_.Refresh(now_ns);
   AdoptStrays(now_ns);
   bool busy = false;
+  if (threads_.threads().size() != thread_count_) last_armed_ns_ = now_ns;
+  thread_count_ = threads_.threads().size();
   for (const auto& [tid, thread] : threads_.threads()) {
     busy = busy || thread.delta_ns > 0;
     if (period_ns_ != 0) SweepThread(tid, thread, now_ns);
@@ -143,7 +147,10 @@ void CpuSweep::Sweep(uint64_t now_ns) {
   ForgetEnded(now_ns);
   NoteShortLived(now_ns);
   const uint64_t took_ns = MonotonicNs() - now_ns;
-  const uint64_t interval_ns = busy ? kBusyIntervalNs : kIdleIntervalNs;
+  // Ten sweeps a second are for threads that come and go; a process whose busy threads all hold
+  // timers needs two.
+  const bool changing = (now_ns - last_armed_ns_ < kSettledAfterNs || short_lived_score_ > 0);
+  const uint64_t interval_ns = changing ? kBusyIntervalNs : kIdleIntervalNs;
   next_ns_ = now_ns + std::max(interval_ns, took_ns * kMaxShare);
 }
 

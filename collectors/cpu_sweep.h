@@ -4,7 +4,7 @@
 // idle threads give theirs back, and a thread that keeps our signal blocked loses it and is named
 // as not covered.
 //
-// Called by the agent thread ten times a second while the process is busy, less often else; a sweep
+// Called by the agent thread ten times a second while busy threads come and go, else twice; a sweep
 // that took long (thousands of threads) makes the next one come later, so that sweeping stays below
 // kMaxShare of a core. Memory: about 100 bytes for each thread that holds a timer or once did.
 #pragma once
@@ -80,6 +80,8 @@ class CpuSweep {
   int signal_ = 0;
   uint64_t next_ns_ = 0;
   uint64_t refused_ = 0;
+  uint64_t last_armed_ns_ = 0;  // or since when threads came or went
+  size_t thread_count_ = 0;
   uint64_t process_cpu_ns_ = 0;
   uint64_t agent_cpu_ns_ = 0;
   int short_lived_score_ = 0;

@@ -29,3 +29,7 @@ void FindAllNext() {
 }
 
 }  // namespace sonde::hooks
+
+extern "C" __attribute__((visibility("hidden"))) void SondeResolveHooks() {
+  sonde::hooks::FindAllNext();
+}

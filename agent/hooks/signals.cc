@@ -4,12 +4,14 @@
 // first gives the signal back (life::VacateSignal), and then the host's call runs natively.
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <time.h>
 
 #include "agent/hooks/hook.h"
 #include "agent/life/host_signal.h"
 #include "collectors/safe/cpu_timers.h"
+#include "collectors/safe/sys.h"
 
 extern "C" {
 int __sigaction(int, const struct sigaction*, struct sigaction*);
@@ -36,9 +38,13 @@ SONDE_REAL(sigwaitinfo);
 SONDE_REAL(sigtimedwait);
 SONDE_REAL(signalfd);
 SONDE_REAL(sigpending);
+SONDE_REAL(sigaltstack);
 
+// False in a vfork or raw clone child, too: what it does concerns its own dispositions, and runs
+// natively.
 bool IsOurs(int signal) {
-  return signal != 0 && signal == g_our_signal.load(std::memory_order_relaxed);
+  return signal != 0 && signal == g_our_signal.load(std::memory_order_relaxed) &&
+         sonde::life::OwnsState();
 }
 
 // True when the call was answered here.
@@ -119,9 +125,22 @@ int WaitFiltered(const sigset_t* set, siginfo_t* info, const timespec* timeout) 
   }
 }
 
+int CountSignals(const sigset_t& set) {
+  uint64_t word = 0;
+  memcpy(&word, &set, sizeof word);
+  return __builtin_popcountll(word);
+}
+
+// A set of a few signals that names ours is a host that wants it; a set of nearly all is one that
+// wants any.
+constexpr int kFewSignals = 31;
+
+// Whether the set still holds a signal of ours, after giving it up where the host wants it.
 bool MayHoldOurs(const sigset_t* set) {
   const int ours = g_our_signal.load(std::memory_order_relaxed);
-  return ours != 0 && set != nullptr && sigismember(set, ours) == 1;
+  if (ours == 0 || set == nullptr || sigismember(set, ours) != 1) return false;
+  if (CountSignals(*set) <= kFewSignals) sonde::life::VacateSignal(ours);
+  return g_our_signal.load(std::memory_order_relaxed) == ours;
 }
 
 }  // namespace
@@ -206,6 +225,23 @@ SONDE_EXPORT int signalfd(int fd, const sigset_t* mask, int flags) noexcept {
 SONDE_EXPORT int sigpending(sigset_t* set) noexcept {
   const int result = real_sigpending.get()(set);
   const int ours = g_our_signal.load(std::memory_order_relaxed);
-  if (result == 0 && ours != 0) sigdelset(set, ours);
+  if (result == 0 && ours != 0 && sigismember(set, ours) == 1 &&
+      sonde::life::PendingIsOnlyOurs(ours)) {
+    sigdelset(set, ours);
+  }
   return result;
+}
+
+// The kernel's signal frame must fit, and a little of ours; else the first sample would kill the
+// host.
+SONDE_EXPORT int sigaltstack(const stack_t* __restrict set, stack_t* __restrict old) noexcept {
+  if (set != nullptr && sonde::life::MayEverCollect()) {
+    const bool fits =
+        (set->ss_flags & SS_DISABLE) != 0 || set->ss_size >= sonde::AlternateStackNeeded();
+    if (!fits) sonde::ForbidTimer(sonde::sys::Gettid());
+    const int result = real_sigaltstack.get()(set, old);
+    if (fits && result == 0) sonde::PermitTimer(sonde::sys::Gettid());
+    return result;
+  }
+  return real_sigaltstack.get()(set, old);
 }

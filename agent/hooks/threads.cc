@@ -4,11 +4,14 @@
 #include "agent/life/threads.h"
 
 #include <pthread.h>
+#include <threads.h>
 
 #include "agent/hooks/hook.h"
 
 SONDE_REAL(pthread_create);
 SONDE_REAL(pthread_exit);
+SONDE_REAL(thrd_exit);
+SONDE_REAL(pthread_cancel);
 
 // rdi = StartRecord*. Calls SondeThreadBegin, which gives back {function, argument}, and jumps
 // there with the stack as it found it.
@@ -53,4 +56,15 @@ SONDE_EXPORT void pthread_exit(void* value) {
   sonde::life::BeforeThreadExit();
   real_pthread_exit.get()(value);
   __builtin_unreachable();
+}
+
+SONDE_EXPORT void thrd_exit(int value) {
+  sonde::life::BeforeThreadExit();
+  real_thrd_exit.get()(value);
+  __builtin_unreachable();
+}
+
+SONDE_EXPORT int pthread_cancel(pthread_t thread) {
+  sonde::life::BeforeCancel(thread);
+  return real_pthread_cancel.get()(thread);
 }

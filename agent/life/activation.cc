@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // From load to active (traps 1–3). Load itself reads the environment and one link; everything else
 // waits.
+#include <atomic>
+
 #include "agent/life/address_space.h"
 #include "agent/life/agent_thread.h"
 #include "agent/life/errno_saver.h"
+#include "agent/life/foreign_filter.h"
 #include "agent/life/fork.h"
 #include "agent/life/run_dir.h"
 #include "agent/life/self.h"
 #include "agent/life/threads.h"
 #include "agent/life/tree.h"
+#include "agent/life/yield.h"
 #include "collectors/safe/sys.h"
+
+// Of agent/hooks: looks up what hooks call on, while that is still possible.
+extern "C" __attribute__((visibility("hidden"))) void SondeResolveHooks();
 
 namespace sonde::life {
 namespace {
@@ -40,7 +47,10 @@ void Activate() {
   const bool started =
       MapGate() && CreateTree(static_cast<uint64_t>(settings.region_bytes), settings.dir.data) &&
       StartAgentThread();
-  g_phase.store(started ? Phase::kActive : Phase::kDormant, std::memory_order_release);
+  Phase activating = Phase::kActivating;
+  if (!started) return g_phase.store(Phase::kDormant, std::memory_order_release);
+  // Meanwhile another thread may have made us dormant (seccomp).
+  if (!g_phase.compare_exchange_strong(activating, Phase::kActive)) StandDown();
 }
 
 // A forked child whose agent is gone (the parent daemonised it and ended) takes the tree over.
@@ -48,8 +58,10 @@ void ConsiderTakingOver() {
   const uint64_t now = CoarseNs();
   if (now - g_self.last_check_ns < kChildCheckEveryNs) return;
   g_self.last_check_ns = now;
-  if (!OwnsState() || !AgentIsGone()) return;
-  TakeOver();
+  static constinit std::atomic<bool> under_way{false};
+  if (under_way.exchange(true, std::memory_order_acquire)) return;
+  if (OwnsState() && AgentIsGone()) TakeOver();
+  under_way.store(false, std::memory_order_release);
 }
 
 }  // namespace
@@ -68,9 +80,10 @@ __attribute__((constructor)) void OnLoad(int, char**, char** environment) {
   if (!g_self.environment.settings.enable) return;
   g_self.start = DecideStart(g_self.environment.settings.target.data);
   if (g_self.start == Start::kNever) return;
-  RememberRuntimeDir(environment);
+  RememberEnvironment(environment);
   g_self.pid = sys::Getpid();
   g_self.load_ns = CoarseNs();
+  NoteMainThread();
   RegisterForkHandler();
   g_trigger_wanted.store(true, std::memory_order_relaxed);
   g_phase.store(Phase::kWaiting, std::memory_order_release);

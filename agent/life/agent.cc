@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <new>
+#include <exception>
 
 #include "agent/config/config_store.h"
 #include "agent/endpoints/context.h"
@@ -115,6 +115,9 @@ class Agent {
   void Tick(uint64_t now_ns);
   [[nodiscard]] bool MainThreadHasLeft(uint64_t now_ns);
   void StayDormant();
+  [[nodiscard]] bool WakesBySignal() const {
+    return signal_ != 0 && g_wake_by_signal.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] int WantedHz() const;
   [[nodiscard]] std::string Trouble(int signal) const;
   [[nodiscard]] int64_t NextMs(uint64_t now_ns) const;
@@ -137,7 +140,8 @@ class Agent {
 
 Agent::Agent()
     : config_(g_self.environment),
-      cpu_(TreeRegion(), TreeProcess(), sys::Gettid(), TheUnwindTables(config_.current())),
+      cpu_(TreeRegion(), TreeProcess(), sys::Gettid(), TheUnwindTables(config_.current()),
+           &TreePeriodNs()),
       rails_(sys::Gettid()),
       sources_(&config_, &cpu_, &rails_, sys::Gettid()),
       context_(&sources_, &config_),
@@ -149,14 +153,14 @@ Agent::Agent()
   SetTreeTimerLimit(TimerLimit(config_.current()));
   FindUnblockingCode();
   SetUpCpuHandler({TreeRegion(), &DefaultAction, &TreePeriodNs()});
-  crash_guard_.Open(RunDirectory(config_.current().run_dir.data), sources_.executable(),
-                    g_self.took_over, UnixMs());
+  crash_guard_.Open(sources_.executable(), g_self.took_over, UnixMs());
   listeners_.Open(config_.current(), context_.token.configured(), http::NowMs());
 }
 
 Agent::~Agent() {
   SetCollecting(false);
   g_our_port.store(0, std::memory_order_release);
+  SetTreePort(0);
 }
 
 int Agent::WantedHz() const {
@@ -197,14 +201,13 @@ void Agent::ApplySettings() {
 
 void Agent::Tick(uint64_t now_ns) {
   const InsideMark inside;
-  if (g_yield_port.exchange(false, std::memory_order_acq_rel)) listeners_.YieldPort();
+  BeatTree(now_ns);
+  if (g_yield_port.exchange(false, std::memory_order_acq_rel) || TreePortIsWanted())
+    listeners_.YieldPort();
   config_.Tick(http::NowMs());
   KeepSignal();
   ApplySettings();
   cpu_.Tick(now_ns);
-  const int hz = cpu_.effective_hz();
-  TreePeriodNs().store(hz != 0 ? 1'000'000'000 / static_cast<uint64_t>(hz) : 0,
-                       std::memory_order_relaxed);
   SetNewThreadsArmThemselves(cpu_.sweep().threads_are_short_lived());
   if (rails_.Tick(now_ns, cpu_.totals().samples,
                   static_cast<int>(config_.current().cpu_limit_percent))) {
@@ -218,7 +221,7 @@ void Agent::Tick(uint64_t now_ns) {
 
 int64_t Agent::NextMs(uint64_t now_ns) const {
   uint64_t next_ns = std::clamp(cpu_.next_ns(), now_ns + 1'000'000, now_ns + 1'000'000'000);
-  if (signal_ == 0) next_ns = std::min(next_ns, now_ns + kWithoutWakeNs);
+  if (!WakesBySignal()) next_ns = std::min(next_ns, now_ns + kWithoutWakeNs);
   return http::NowMs() + static_cast<int64_t>((next_ns - now_ns + 999'999) / 1'000'000);
 }
 
@@ -238,7 +241,7 @@ void Agent::Run() {
     if (MainThreadHasLeft(now_ns)) return StayDormant();
     Tick(now_ns);
     SetAgentReady();
-    http::SetPollSignal(signal_);
+    http::SetPollSignal(WakesBySignal() ? signal_ : 0);
     server_.Wait(NextMs(now_ns));
   }
 }
@@ -249,8 +252,8 @@ void RunAgent() {
   try {
     Agent agent;
     agent.Run();
-  } catch (const std::bad_alloc&) {
-    AgentCouldNotStart("its own memory limit is too low");
+  } catch (const std::exception&) {  // its own memory limit, most likely
+    AgentCouldNotStart("an exception");
   }
 }
 

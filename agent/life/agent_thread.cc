@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -13,20 +14,20 @@
 #include "agent/life/state.h"
 #include "agent/runtime/late_init.h"
 #include "agent/runtime/resolve.h"
-#include "collectors/safe/cpu_handler.h"
 #include "collectors/safe/signal_block.h"
 #include "collectors/safe/sys.h"
 
 namespace sonde::life {
 namespace {
 
-constexpr size_t kStackBytes = 512 << 10;  // touched as needed
+constexpr size_t kStackBytes = 512 << 10;  // at least; touched as needed
 constexpr uint64_t kStopPatienceNs = 2'000'000'000;
 constexpr unsigned kUnshareFlag = 2;  // CLOSE_RANGE_UNSHARE
 constexpr int kLibcSignals[] = {
     32, 33};  // cancellation and setuid: libc waits for every thread to answer
 
-constinit std::atomic<int> g_tid{0};
+constinit std::atomic<int> g_tid{0};       // 0: none that may be signalled
+constinit std::atomic<int> g_last_tid{0};  // of the newest, also while it ends
 constinit std::atomic<bool> g_stop{false};
 constinit std::atomic<bool> g_running{false};
 constinit std::atomic<bool> g_ready{false};
@@ -37,6 +38,7 @@ struct Pthread {
   int (*attr_init)(pthread_attr_t*);
   int (*attr_destroy)(pthread_attr_t*);
   int (*attr_setdetachstate)(pthread_attr_t*, int);
+  int (*attr_getstacksize)(const pthread_attr_t*, size_t*);
   int (*attr_setstacksize)(pthread_attr_t*, size_t);
 };
 
@@ -50,6 +52,7 @@ bool FindPthread(Pthread* out) {
   return Find("pthread_create", &out->create) && Find("pthread_attr_init", &out->attr_init) &&
          Find("pthread_attr_destroy", &out->attr_destroy) &&
          Find("pthread_attr_setdetachstate", &out->attr_setdetachstate) &&
+         Find("pthread_attr_getstacksize", &out->attr_getstacksize) &&
          Find("pthread_attr_setstacksize", &out->attr_setstacksize);
 }
 
@@ -68,14 +71,15 @@ bool TakeOwnDescriptors() {
   if (!CloseEverythingInherited()) return false;
   // 0, 1 and 2 must not become sockets: anything in libc that prints would write into them.
   for (int i = 0; i < 3; ++i) sys::Call(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
-  // Best effort: a later chroot or chdir of the host then leaves our paths alone.
-  sys::Call(SYS_unshare, CLONE_FS);
   return true;
 }
 
 void* AgentMain(void*) {
+  // A real-time host's class is its own; its affinity is kept.
+  const sched_param ordinary{};
+  sys::Call(SYS_sched_setscheduler, 0L, SCHED_OTHER, &ordinary);
   const int tid = sys::Gettid();
-  SetAgentThread(tid);
+  g_last_tid.store(tid, std::memory_order_release);
   g_tid.store(tid, std::memory_order_release);
   sys::Call(SYS_prctl, PR_SET_NAME, "sonde");
   runtime::RunLateInit();
@@ -85,8 +89,9 @@ void* AgentMain(void*) {
     AgentCouldNotStart(
         "the kernel or a seccomp profile refuses close_range and unshare(CLONE_FILES)");
   }
-  SetAgentThread(0);
   SetAgentReady();
+  g_tid.store(0, std::memory_order_release);  // nobody signals this tid any more: it may be a host
+                                              // thread's next
   g_running.store(false, std::memory_order_release);
   return nullptr;
 }
@@ -95,7 +100,10 @@ bool Create(const Pthread& libc) {
   pthread_attr_t attributes;
   if (libc.attr_init(&attributes) != 0) return false;
   libc.attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  libc.attr_setstacksize(&attributes, kStackBytes);
+  // The default is for threads of this host: libc takes the host's static thread storage out of it.
+  size_t stack_bytes = 0;
+  libc.attr_getstacksize(&attributes, &stack_bytes);
+  if (stack_bytes < kStackBytes) libc.attr_setstacksize(&attributes, kStackBytes);
   uint64_t mask = ~uint64_t{0};
   for (int signal : kLibcSignals) mask &= ~SignalBit(signal);
   uint64_t before = 0;
@@ -109,16 +117,18 @@ bool Create(const Pthread& libc) {
 
 bool IsGone(int tid) { return sys::Failed(sys::Call(SYS_tgkill, sys::Getpid(), tid, 0L)); }
 
-void WaitUntilGone(int tid) {
+bool WaitUntilGone(int tid) {
   for (uint64_t waited = 0; !IsGone(tid) && waited < kStopPatienceNs; waited += 200'000) {
     const timespec pause{0, 200'000};
     sys::Call(SYS_nanosleep, &pause, 0L);
   }
+  return IsGone(tid);
 }
 
 }  // namespace
 
 bool StartAgentThread() {
+  if (g_running.load(std::memory_order_acquire)) return false;  // one that would not end in time
   Pthread libc{};
   if (!FindPthread(&libc)) return false;
   g_stop.store(false, std::memory_order_relaxed);
@@ -130,21 +140,23 @@ bool StartAgentThread() {
 }
 
 bool StopAgentThread() {
-  if (!g_running.load(std::memory_order_acquire) || OnAgentThread()) return false;
+  if (OnAgentThread()) return false;
+  if (!g_running.load(std::memory_order_acquire)) return true;
   g_stop.store(true, std::memory_order_release);
   int tid = 0;
-  while ((tid = g_tid.load(std::memory_order_acquire)) == 0) sys::Call(SYS_sched_yield);
+  while ((tid = g_tid.load(std::memory_order_acquire)) == 0 &&
+         g_running.load(std::memory_order_acquire)) {
+    const timespec step{0, 50'000};
+    sys::Call(SYS_nanosleep, &step, 0L);
+  }
+  if (tid == 0) tid = g_last_tid.load(std::memory_order_acquire);
   WakeAgentThread();
-  WaitUntilGone(tid);
-  return true;
+  return WaitUntilGone(tid);
 }
 
 void WakeAgentThread() {
   const int tid = g_tid.load(std::memory_order_acquire);
-  const int signal = g_our_signal.load(std::memory_order_acquire);
-  if (tid != 0 && signal != 0 && tid != sys::Gettid()) {
-    sys::Call(SYS_tgkill, sys::Getpid(), tid, signal);
-  }
+  if (tid != 0 && tid != sys::Gettid()) SendWake(tid);
 }
 
 bool OnAgentThread() { return g_tid.load(std::memory_order_relaxed) == sys::Gettid(); }
@@ -153,7 +165,6 @@ void AgentThreadAfterFork() {
   g_tid.store(0, std::memory_order_relaxed);
   g_running.store(false, std::memory_order_relaxed);
   g_stop.store(false, std::memory_order_relaxed);
-  SetAgentThread(0);
 }
 
 bool AgentIsReady() { return g_ready.load(std::memory_order_acquire); }

@@ -10,6 +10,7 @@
 #include "agent/life/host_signal.h"
 #include "agent/life/self.h"
 #include "agent/life/self_timer.h"
+#include "agent/life/threads.h"
 #include "agent/life/tree.h"
 #include "agent/life/yield.h"
 #include "agent/runtime/arena.h"
@@ -48,18 +49,18 @@ void ForgetOtherThreads() {
   AgentThreadAfterFork();
   AgentAfterFork();
   HostSignalAfterFork();
+  PausesAfterFork();
   TimersAfterFork();
   CpuHandlerAfterFork();
   CrashGuardAfterFork();
   runtime::ArenaAfterForkInChild();
-  g_our_port.store(0, std::memory_order_relaxed);
   g_yield_port.store(false, std::memory_order_relaxed);
 }
 
 void ChildOfActive() {
   g_self.role = Role::kChild;
   g_self.last_check_ns = CoarseNs();
-  JoinTree();
+  if (!JoinTree()) return g_phase.store(Phase::kInert, std::memory_order_release);
   SetCollecting(true);
   SetNewThreadsArmThemselves(true);  // no sweep looks for them here
   ArmSelf();
@@ -71,12 +72,14 @@ void InChild() {
   if (phase == Phase::kInert || phase == Phase::kDormant) return;
   const ErrnoSaver saver;
   g_self.pid = sys::Getpid();
+  NoteMainThread();  // whichever thread forked
+  ForgetHostThreads();
   ForgetOtherThreads();
   if (phase == Phase::kActive) return ChildOfActive();
-  if (phase == Phase::kActivating) {  // the parent was in the middle of it: the child starts over
-    g_phase.store(Phase::kWaiting, std::memory_order_release);
-    g_trigger_wanted.store(true, std::memory_order_relaxed);
-  }
+  if (phase != Phase::kActivating) return;
+  // The parent was in the middle of it, and half of it is here: this child does without.
+  g_trigger_wanted.store(false, std::memory_order_relaxed);
+  g_phase.store(Phase::kInert, std::memory_order_release);
 }
 
 }  // namespace

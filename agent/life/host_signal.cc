@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/host_signal.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "agent/life/agent_thread.h"
 #include "agent/life/self.h"
 #include "agent/life/self_timer.h"
 #include "agent/life/state.h"
@@ -29,6 +32,7 @@ extern "C" void sonde_sigreturn();
 namespace sonde::life {
 
 constinit std::atomic<int> g_our_signal{0};
+constinit std::atomic<bool> g_wake_by_signal{true};
 
 namespace {
 
@@ -85,6 +89,10 @@ void ReleaseLocked() {
   // Only what is still ours is given back: a host that went around libc keeps what it installed.
   if (!sys::Failed(KernelSigactionCall(signal, nullptr, &now)) &&
       now.handler == reinterpret_cast<void*>(g_state.handler)) {
+    // Ignoring it for a moment makes the kernel drop what our timers, and wakes of our own thread,
+    // left pending; but not when the host has one of its own pending.
+    const KernelSigaction ignore{reinterpret_cast<void*>(SIG_IGN), 0, nullptr, 0};
+    if (PendingIsOnlyOurs(signal)) KernelSigactionCall(signal, &ignore, nullptr);
     KernelSigactionCall(signal, &g_state.host, nullptr);
   }
   g_our_signal.store(0, std::memory_order_release);
@@ -158,12 +166,49 @@ void HostDisposition(const struct sigaction* set, struct sigaction* old) {
   if (old != nullptr) ToLibc(before, old);
 }
 
-void DefaultAction(int signal) {
+// The agent thread has it unblocked only so that it can be woken. The kernel may choose it for a
+// signal that every host thread blocks; that one belongs to the process and stays pending for it.
+void HandBack(int signal, const siginfo_t& info) {
+  g_wake_by_signal.store(false, std::memory_order_relaxed);
+  siginfo_t copy = info;
+  // The kernel lets a thread that is not the main one queue only what carries data; a plain kill is repeated.
+  if (sys::Failed(sys::Call(SYS_rt_sigqueueinfo, sys::Getpid(), signal, &copy))) {
+    sys::Call(SYS_kill, sys::Getpid(), signal);
+  }
+}
+
+void DefaultAction(int signal, const siginfo_t& info, void*) {
+  if (OnAgentThread()) {
+    const bool wake = info.si_code == SI_TKILL && info.si_pid == sys::Getpid();
+    if (!wake) HandBack(signal, info);
+    return;
+  }
   const KernelSigaction def{};
   KernelSigactionCall(signal, &def, nullptr);
   sys::Call(SYS_tgkill, sys::Getpid(), sys::Gettid(), signal);
   const uint64_t bit = SignalBit(signal);
   sys::Call(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, 0L, 8L);  // ends here for a fatal signal
+}
+
+bool PendingIsOnlyOurs(int signal) {
+  const long fd = sys::Call(SYS_openat, AT_FDCWD, "/proc/thread-self/status", O_RDONLY | O_CLOEXEC);
+  if (sys::Failed(fd)) return true;
+  char text[4096];
+  const long size = sys::Call(SYS_read, fd, text, sizeof text - 1);
+  sys::Call(SYS_close, fd);
+  text[sys::Failed(size) ? 0 : size] = 0;
+  const char* shared = strstr(text, "ShdPnd:");
+  return shared == nullptr || (strtoull(shared + 7, nullptr, 16) & SignalBit(signal)) == 0;
+}
+
+void SendWake(int tid) {
+  SignalBlock block;
+  SpinGuard guard(
+      g_state.lock);  // else the signal might be the host's again by the time it arrives
+  const int signal = g_our_signal.load(std::memory_order_acquire);
+  if (signal != 0 && g_wake_by_signal.load(std::memory_order_relaxed)) {
+    sys::Call(SYS_tgkill, sys::Getpid(), tid, signal);
+  }
 }
 
 void HostSignalAfterFork() { g_state.lock.Reset(); }

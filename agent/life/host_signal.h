@@ -33,6 +33,10 @@ using SignalHandler = void (*)(int, siginfo_t*, void*);
 // 0: none held. The word that signal hooks read.
 extern std::atomic<int> g_our_signal;
 
+// False once the process was sent our signal while every host thread blocked it: the agent thread
+// then leaves it blocked, and looks for work at short intervals instead of being woken.
+extern std::atomic<bool> g_wake_by_signal;
+
 // Takes a free signal, `wanted` if not 0, and installs `handler`. Returns the signal, or 0 when
 // every candidate is taken by the host. Not for a vfork child.
 int TakeSignal(SignalHandler handler, int wanted);
@@ -49,13 +53,20 @@ void VacateSignal(int signal);
 // libc.
 bool SignalWasTaken();
 
+// Ends the wait of the agent's thread `tid`. Async-signal-safe.
+void SendWake(int tid);
+
 // What the host believes of our signal; `set` (when not null) replaces it and must be a SIG_DFL
 // disposition.
 void HostDisposition(const struct sigaction* set, struct sigaction* old);
 
+// The calling thread has our signal pending: false when it, or another of the same number, was sent
+// to the process (which our timers never do). Reads /proc/thread-self/status; keeps errno.
+bool PendingIsOnlyOurs(int signal);
+
 // Our handler calls this for a signal that no timer of ours sent: does what SIG_DFL does.
 // Async-signal-safe.
-void DefaultAction(int signal);
+void DefaultAction(int signal, const siginfo_t& info, void* context);
 
 // In a fork child: the lock may have been held by a thread that does not exist here.
 void HostSignalAfterFork();

@@ -3,15 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
 
 #include <cstdlib>
 
 #include "agent/config/address.h"
 #include "agent/http/socket.h"
-#include "agent/life/process_end.h"
 #include "agent/life/run_dir.h"
 #include "agent/life/small_reads.h"
+#include "agent/life/tree.h"
 #include "agent/life/yield.h"
 #include "collectors/safe/region_file.h"
 #include "collectors/safe/sys.h"
@@ -33,14 +35,18 @@ std::string ProcessTag() {
 
 namespace {
 
-// "<host>-<pid>-<ticks>.sock" of a process of this host that has ended.
-bool IsStale(const std::string& name, const std::string& host) {
-  if (!name.starts_with(host + "-") || !name.ends_with(".sock")) return false;
-  char* end = nullptr;
-  const long pid = std::strtol(name.c_str() + host.size() + 1, &end, 10);
-  if (pid <= 0 || *end != '-') return false;
-  const uint64_t ticks = std::strtoull(end + 1, &end, 10);
-  return std::string_view(end) == ".sock" && ProcessHasEnded(static_cast<int>(pid), ticks);
+// A socket of this host whose listener is gone. Asked of the socket itself: its process may be in
+// another pid name space, where it has another number.
+bool IsStale(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return false;
+  path.copy(address.sun_path, path.size());
+  const long fd = sys::Call(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0L);
+  if (sys::Failed(fd)) return false;
+  const long result = sys::Call(SYS_connect, fd, &address, sizeof address);
+  sys::Call(SYS_close, fd);
+  return result == -ECONNREFUSED;
 }
 
 }  // namespace
@@ -51,7 +57,8 @@ void Listeners::RemoveStaleSockets(const std::string& dir) {
   if (sys::Failed(fd)) return;
   const std::string host = HostName();
   for (const std::string& name : ListDirectory(static_cast<int>(fd))) {
-    if (IsStale(name, host)) sys::Call(SYS_unlinkat, fd, name.c_str(), 0L);
+    const bool ours = name.starts_with(host + "-") && name.ends_with(".sock");
+    if (ours && IsStale(dir + "/" + name)) sys::Call(SYS_unlinkat, fd, name.c_str(), 0L);
   }
   sys::Call(SYS_close, fd);
 }
@@ -60,6 +67,7 @@ void Listeners::PublishPort(const Entry& entry) const {
   const auto address = ParseAddress(entry.address);
   if (entry.door == http::Door::kMetrics || !address || address->IsUnix()) return;
   g_our_port.store(address->port, std::memory_order_release);
+  SetTreePort(address->port);
 }
 
 void Listeners::TryOpen(Entry* entry) {
@@ -131,6 +139,7 @@ void Listeners::YieldPort() {
     (*states_)[entry.state].state = "given up: the service itself uses this port";
   }
   g_our_port.store(0, std::memory_order_release);
+  SetTreePort(0);
 }
 
 }  // namespace sonde::life

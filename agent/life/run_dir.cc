@@ -11,6 +11,7 @@ namespace sonde::life {
 namespace {
 
 constinit char g_runtime_dir[200] = {};
+constinit bool g_in_pod = false;  // the environment has what every pod is given
 
 unsigned EffectiveUid() { return static_cast<unsigned>(sys::Call(SYS_geteuid)); }
 
@@ -51,6 +52,7 @@ std::string RunDirectory(const char* wanted) {
 }
 
 bool InsideContainer() {
+  if (g_in_pod || sys::Getpid() == 1) return true;
   for (const char* mark : {"/.dockerenv", "/run/.containerenv", "/run/secrets/kubernetes.io",
                            "/var/run/secrets/kubernetes.io"}) {
     if (Exists(mark)) return true;
@@ -58,13 +60,14 @@ bool InsideContainer() {
   return false;
 }
 
-void RememberRuntimeDir(const char* const* environment) {
-  constexpr char kName[] = "XDG_RUNTIME_DIR=";
+void RememberEnvironment(const char* const* environment) {
+  constexpr char kRuntimeDir[] = "XDG_RUNTIME_DIR=";
+  constexpr char kPod[] = "KUBERNETES_SERVICE_HOST=";
   for (; environment != nullptr && *environment != nullptr; ++environment) {
-    if (strncmp(*environment, kName, sizeof kName - 1) != 0) continue;
-    const char* value = *environment + sizeof kName - 1;
+    g_in_pod = g_in_pod || strncmp(*environment, kPod, sizeof kPod - 1) == 0;
+    if (strncmp(*environment, kRuntimeDir, sizeof kRuntimeDir - 1) != 0) continue;
+    const char* value = *environment + sizeof kRuntimeDir - 1;
     if (strlen(value) < sizeof g_runtime_dir) memcpy(g_runtime_dir, value, strlen(value) + 1);
-    return;
   }
 }
 

@@ -12,10 +12,12 @@ namespace sonde::life {
 // none.
 std::string RunDirectory(const char* wanted);
 
-// True where a container's marks are found.
+// True where a container's marks are found: of its runtime, its orchestrator, or being pid 1. Any
+// thread.
 bool InsideContainer();
 
-// XDG_RUNTIME_DIR as it was at load: the host may change its environment. Constructor only.
-void RememberRuntimeDir(const char* const* environment);
+// What this file needs of the environment as it was at load: the host may change it. Constructor
+// only.
+void RememberEnvironment(const char* const* environment);
 
 }  // namespace sonde::life

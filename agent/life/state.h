@@ -34,6 +34,12 @@ inline bool Collecting() {
   return g_gate.load(std::memory_order_relaxed)->on.load(std::memory_order_relaxed) != 0;
 }
 
+// False in a process that never does anything, or not any more.
+inline bool MayEverCollect() {
+  const Phase phase = g_phase.load(std::memory_order_relaxed);
+  return phase != Phase::kInert && phase != Phase::kDormant;
+}
+
 // True when this is the process that owns the agent's private state: not a vfork or raw clone
 // child. One system call. Malloc-safe, async-signal-safe.
 bool OwnsState();

@@ -22,6 +22,7 @@ struct alignas(32) StartRecord {
 constinit StartRecord g_records[kRecords]{};
 constinit std::atomic<uint32_t> g_next{0};
 constinit std::atomic<bool> g_made_threads{false};
+constinit pthread_t g_main_thread = 0;
 
 }  // namespace
 
@@ -32,6 +33,8 @@ void NoteThreadCreation() {
 }
 
 bool HostMadeThreads() { return g_made_threads.load(std::memory_order_relaxed); }
+
+void ForgetHostThreads() { g_made_threads.store(false, std::memory_order_relaxed); }
 
 // Malloc-safe: may not allocate or block.
 void* ClaimStart(void* (*function)(void*), void* argument) {
@@ -65,6 +68,14 @@ void BeforeThreadExit() {
   const Phase phase = g_phase.load(std::memory_order_relaxed);
   if (phase == Phase::kInert || phase == Phase::kDormant) return;
   if (sys::Gettid() == sys::Getpid()) GoDormant(DormantReason::kMainThreadLeft);
+}
+
+void NoteMainThread() { g_main_thread = pthread_self(); }
+
+void BeforeCancel(pthread_t thread) {
+  const Phase phase = g_phase.load(std::memory_order_relaxed);
+  if (phase == Phase::kInert || phase == Phase::kDormant) return;
+  if (pthread_equal(thread, g_main_thread) != 0) GoDormant(DormantReason::kMainThreadLeft);
 }
 
 }  // namespace sonde::life

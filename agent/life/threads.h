@@ -4,6 +4,8 @@
 // simply starts without us.
 #pragma once
 
+#include <pthread.h>
+
 namespace sonde::life {
 
 // Returned in rax and rdx, as the assembly entry expects.
@@ -15,6 +17,9 @@ struct StartRoutine {
 // The host is about to make a thread: it is no longer single-threaded, and this may be the moment
 // to activate.
 void NoteThreadCreation();
+
+// In a fork child: it has one thread, whatever its parent had.
+void ForgetHostThreads();
 
 // True once the host made a thread of its own through pthread_create.
 bool HostMadeThreads();
@@ -31,5 +36,11 @@ StartRoutine BeginThread(void* record);
 // The calling thread is about to leave through pthread_exit: when it is the main thread, the agent
 // ends.
 void BeforeThreadExit();
+
+// A thread is about to be cancelled: the same, when it is the main thread.
+void BeforeCancel(pthread_t thread);
+
+// Remembers the main thread. Constructor only.
+void NoteMainThread();
 
 }  // namespace sonde::life

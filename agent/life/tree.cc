@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/tree.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include <atomic>
@@ -16,6 +17,10 @@ namespace {
 
 // Beside the region, shared by the tree.
 struct TreeWords {
+  std::atomic<uint64_t> heartbeat_ns;  // of the agent thread's last tick
+  std::atomic<uint64_t> pid_namespace;
+  std::atomic<uint32_t> port;         // that the agent listens on; 0: none
+  std::atomic<uint32_t> port_wanted;  // by the host of a child
   std::atomic<uint64_t> period_ns;
   std::atomic<uint32_t> timers;
   std::atomic<uint32_t> timer_limit;
@@ -34,6 +39,19 @@ bool MapWords() {
   g_words = reinterpret_cast<TreeWords*>(at);
   g_words->timer_limit.store(kMaxTimers, std::memory_order_relaxed);
   return true;
+}
+
+// The inode of the pid name space; 0 when it is not to be told.
+uint64_t PidNamespace() {
+  char link[64];
+  const long size = sys::Call(SYS_readlinkat, AT_FDCWD, "/proc/self/ns/pid", link, sizeof link - 1);
+  if (sys::Failed(size)) return 0;
+  link[size] = 0;
+  uint64_t inode = 0;
+  for (const char* c = link; *c != 0; ++c) {
+    if (*c >= '0' && *c <= '9') inode = inode * 10 + static_cast<uint64_t>(*c - '0');
+  }
+  return inode;
 }
 
 void UseBudget() {
@@ -57,12 +75,35 @@ bool CreateTree(uint64_t bytes, const char* dir) {
   const RegionOptions options{bytes, dir};
   if (!MapWords() || !CreateRegion(options, &g_region, &g_origin)) return false;
   TakeProcessSlot(ProcessId{});
+  g_words->pid_namespace.store(PidNamespace(), std::memory_order_relaxed);
+  BeatTree(MonotonicNs());
   return g_process.valid && TakeColdSide(g_region, 0, g_process);
 }
 
 const char* TreeNote() { return g_origin.error.c_str(); }
 
-void JoinTree() { TakeProcessSlot(g_process); }
+// A child in another pid name space is not joined: nobody could tell by its number whether it still
+// lives.
+bool JoinTree() {
+  const ProcessId parent = g_process;
+  g_process = ProcessId{};
+  if (PidNamespace() != g_words->pid_namespace.load(std::memory_order_relaxed)) return false;
+  TakeProcessSlot(parent);
+  return g_process.valid;
+}
+
+void BeatTree(uint64_t now_ns) { g_words->heartbeat_ns.store(now_ns, std::memory_order_relaxed); }
+
+void SetTreePort(int port) {
+  g_words->port.store(static_cast<uint32_t>(port), std::memory_order_release);
+}
+
+bool TreePortIsWanted() { return g_words->port_wanted.exchange(0, std::memory_order_acq_rel) != 0; }
+
+bool AskForTreePort() {
+  g_words->port_wanted.store(1, std::memory_order_release);
+  return g_words->port.load(std::memory_order_acquire) == 0;
+}
 
 ProcessId TreeProcess() { return g_process; }
 
@@ -72,6 +113,9 @@ ThreadId ClaimTreeThread(int tid) {
 }
 
 bool TreeOwnerIsGone() {
+  constexpr uint64_t kSilentNs = 3'000'000'000;
+  if (MonotonicNs() - g_words->heartbeat_ns.load(std::memory_order_relaxed) < kSilentNs)
+    return false;
   const uint64_t owner = g_region.header->cold_owner.Load();
   if (owner == 0) return true;
   const ProcessInfo process = ReadProcess(g_region, static_cast<uint32_t>(owner - 1));
@@ -80,7 +124,8 @@ bool TreeOwnerIsGone() {
 
 bool AdoptTree() {
   const auto dead = static_cast<uint32_t>(g_region.header->cold_owner.Load());
-  return g_process.valid && TakeColdSide(g_region, dead, g_process);
+  if (!g_process.valid || dead == g_process.slot + 1) return false;
+  return TakeColdSide(g_region, dead, g_process);
 }
 
 std::atomic<uint64_t>& TreePeriodNs() { return g_words->period_ns; }

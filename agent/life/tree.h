@@ -22,8 +22,18 @@ bool CreateTree(uint64_t bytes, const char* dir);
 // Why the region is not where it was asked to be; empty when it is.
 const char* TreeNote();
 
-// A fork child, its only thread: takes a process slot below the parent's.
-void JoinTree();
+// A fork child, its only thread: takes a process slot below the parent's. False: it does not belong
+// to the tree.
+bool JoinTree();
+
+// The agent thread, at each tick: it lives.
+void BeatTree(uint64_t now_ns);
+
+// The port that the agent listens on (0: none); whether the host of a child has asked for it since;
+// and that question, true once the port is free.
+void SetTreePort(int port);
+bool TreePortIsWanted();
+bool AskForTreePort();
 
 // The slot of this process in the tree.
 ProcessId TreeProcess();

@@ -15,12 +15,12 @@ namespace sonde {
 namespace {
 
 constexpr uint64_t kLongNs = 20'000'000;  // two ticks of the slowest kernel
-constexpr uint64_t kRoomNeeded = 1536;    // of stack below the handler's frame
+constexpr uint64_t kVeryLongNs = 200'000'000;
+constexpr uint64_t kRoomNeeded = 1536;  // of stack below the handler's frame
 
 constinit CpuHandlerSetup g_setup{};
 constinit ScratchPool g_scratch{};
 constinit UnwindPublication g_tables{};
-constinit std::atomic<int> g_agent_tid{0};
 constinit std::atomic<uint64_t> g_stale{0};
 constinit std::atomic<uint32_t> g_no_word{0};
 constinit std::atomic<std::atomic<uint32_t>*> g_inside{&g_no_word};
@@ -67,11 +67,12 @@ bool InUnblockingCall(uintptr_t pc) {
 }
 
 // Async-signal-safe. A long weight is honest when the thread was inside one long system call all
-// the time: timers expire there, and the signal waits for the way out. Anything else had the signal
-// blocked.
+// the time: timers expire there, and the signal waits for the way out. It may also come of turns
+// that end between two ticks, or of a hypervisor that was away; so where the code does not just
+// unblock signals, only a very long one counts as blocked.
 bool WasBlocked(uint64_t weight_ns, uint64_t period_ns, uintptr_t pc) {
   if (weight_ns <= 2 * period_ns || weight_ns <= kLongNs) return false;
-  return !AfterSystemCall(pc) || InUnblockingCall(pc);
+  return InUnblockingCall(pc) || (weight_ns > kVeryLongNs && !AfterSystemCall(pc));
 }
 
 // Async-signal-safe.
@@ -116,12 +117,6 @@ void FollowAgent(TimerSlot& timer) {
   if (wanted_ns != timer.period_ns.load(std::memory_order_relaxed)) ResetTimer(timer, wanted_ns);
 }
 
-// Async-signal-safe. Sent by somebody: to wake the agent thread, or to the host.
-void OnForeignSignal(int signal) {
-  if (g_agent_tid.load(std::memory_order_relaxed) == sys::Gettid()) return;
-  if (g_setup.foreign_signal != nullptr) g_setup.foreign_signal(signal);
-}
-
 }  // namespace
 
 // Async-signal-safe.
@@ -133,7 +128,10 @@ const char* SyntheticFrameName(uint64_t frame) {
 // Async-signal-safe.
 void CpuSignalHandler(int signal, siginfo_t* info, void* context) {
   const auto cookie = reinterpret_cast<uint64_t>(info->si_value.sival_ptr);
-  if (info->si_code != SI_TIMER || !TimerCookie::IsOurs(cookie)) return OnForeignSignal(signal);
+  if (info->si_code != SI_TIMER || !TimerCookie::IsOurs(cookie)) {
+    if (g_setup.foreign_signal != nullptr) g_setup.foreign_signal(signal, *info, context);
+    return;
+  }
   TimerSlot* timer = FindTimer(cookie);
   if (timer == nullptr) {
     g_stale.fetch_add(1, std::memory_order_relaxed);
@@ -167,9 +165,6 @@ InsideMark::InsideMark() : word_(g_inside.load(std::memory_order_acquire)) {
 
 // Async-signal-safe.
 InsideMark::~InsideMark() { word_->fetch_sub(1, std::memory_order_relaxed); }
-
-// Async-signal-safe.
-void SetAgentThread(int tid) { g_agent_tid.store(tid, std::memory_order_relaxed); }
 
 // Async-signal-safe.
 UnwindPublication& CpuUnwindTables() { return g_tables; }

@@ -39,7 +39,8 @@ void CpuSignalHandler(int signal, siginfo_t* info, void* context);
 // What the handler needs; set before the first timer is made.
 struct CpuHandlerSetup {
   Region region;
-  void (*foreign_signal)(int signal) = nullptr;  // for a signal that no timer of ours sent
+  void (*foreign_signal)(int signal, const siginfo_t& info,
+                         void* context) = nullptr;  // for a signal that no timer of ours sent
   // What the tree's agent wants, 0: off. Timers of forked children, which it cannot reach, follow
   // at their expiry.
   std::atomic<uint64_t>* wanted_period_ns = nullptr;
@@ -70,10 +71,6 @@ class InsideMark {
  private:
   std::atomic<uint32_t>* word_;
 };
-
-// The agent's own thread: a signal that another thread of ours sends to it only ends its wait. 0:
-// none.
-void SetAgentThread(int tid);
 
 // Async-signal-safe. The tables that the handler walks with.
 UnwindPublication& CpuUnwindTables();

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/auxv.h>
 #include <time.h>
 
 #include "collectors/safe/signal_block.h"
@@ -17,6 +18,12 @@ constinit std::atomic<uint32_t> g_held{0};
 constinit TimerBudget g_budget{};
 constinit uint32_t g_next_hint = 0;
 constinit bool g_allowed = true;
+
+// Threads with a small alternate stack; few hosts have any. 0: free.
+constexpr uint32_t kMaxForbidden = 256;
+constinit std::atomic<int> g_forbidden[kMaxForbidden]{};
+constinit std::atomic<uint32_t> g_forbidden_used{0};
+constinit std::atomic<bool> g_too_many_forbidden{false};  // then nobody holds a timer
 
 // The kernel's encoding of "CPU clock of thread tid" (CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED).
 constexpr clockid_t ThreadClock(int tid) {
@@ -81,8 +88,20 @@ void StopLocked(TimerSlot& slot) {
   FreeLocked(slot);
 }
 
+// A tid that is used again: its old thread is gone.
+void StopTimerOfTidLocked(int tid) {
+  uint32_t left = g_held.load(std::memory_order_relaxed);
+  for (uint32_t i = 0; i < kMaxTimers && left > 0; ++i) {
+    const int32_t held = g_slots[i].tid.load(std::memory_order_relaxed);
+    left -= held != 0 ? 1 : 0;
+    if (held == tid) StopLocked(g_slots[i]);
+  }
+}
+
 int StartLocked(int tid, ThreadId thread, uint64_t period_ns, uint64_t first_ns, int signal) {
   if (!g_allowed || signal == 0) return -EBUSY;
+  if (IsForbidden(tid)) return -EPERM;
+  StopTimerOfTidLocked(tid);
   const uint32_t index = FreeSlotLocked();
   if (index == kNoTimer || !TakeFromBudget()) return -EAGAIN;
   TimerSlot& slot = g_slots[index];
@@ -125,6 +144,65 @@ void StopTimer(uint32_t index) {
   SignalBlock block;
   SpinGuard guard(g_lock);
   if (index < kMaxTimers) StopLocked(g_slots[index]);
+}
+
+// Malloc-safe. 51: AT_MINSIGSTKSZ, which older headers lack; without it the largest frame of
+// x86-64.
+uint64_t AlternateStackNeeded() {
+  constexpr uint64_t kLargestFrame = 12 << 10;
+  constexpr uint64_t kOurs = 2 << 10;
+  const uint64_t frame = getauxval(51);
+  return (frame != 0 ? frame : kLargestFrame) + kOurs;
+}
+
+// Async-signal-safe.
+bool IsForbidden(int tid) {
+  if (g_too_many_forbidden.load(std::memory_order_relaxed)) return true;
+  const uint32_t used = g_forbidden_used.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < used; ++i) {
+    if (g_forbidden[i].load(std::memory_order_relaxed) == tid) return true;
+  }
+  return false;
+}
+
+// Async-signal-safe.
+void ForbidTimer(int tid) {
+  SignalBlock block;
+  SpinGuard guard(g_lock);
+  StopTimerOfTidLocked(tid);
+  if (IsForbidden(tid)) return;
+  uint32_t at = 0;
+  while (at < kMaxForbidden && g_forbidden[at].load(std::memory_order_relaxed) != 0) ++at;
+  if (at == kMaxForbidden) {
+    g_too_many_forbidden.store(true, std::memory_order_relaxed);
+    return;
+  }
+  g_forbidden[at].store(tid, std::memory_order_relaxed);
+  if (at >= g_forbidden_used.load(std::memory_order_relaxed)) {
+    g_forbidden_used.store(at + 1, std::memory_order_release);
+  }
+}
+
+// Async-signal-safe.
+void PermitTimer(int tid) {
+  const uint32_t used = g_forbidden_used.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < used; ++i) {
+    int expected = tid;
+    g_forbidden[i].compare_exchange_strong(expected, 0, std::memory_order_relaxed);
+  }
+}
+
+// Async-signal-safe.
+void ReapTimers(void (*gone)(ThreadId thread)) {
+  SignalBlock block;
+  SpinGuard guard(g_lock);
+  const int pid = sys::Getpid();
+  for (TimerSlot& slot : g_slots) {
+    const int32_t tid = slot.tid.load(std::memory_order_relaxed);
+    if (tid == 0 || sys::Call(SYS_tgkill, pid, tid, 0L) != -ESRCH) continue;
+    gone(UnpackThread(slot.thread.load(std::memory_order_relaxed)));
+    StopLocked(slot);
+  }
 }
 
 // Async-signal-safe.
@@ -185,8 +263,8 @@ TimerSlot& TimerAt(uint32_t index) { return g_slots[index]; }
 void TimersAfterFork() {
   g_lock.Reset();
   g_budget = TimerBudget{};  // the parent's: nothing of this process is in it
+  // Every slot, whatever the count says: the fork may have come between the two.
   for (TimerSlot& slot : g_slots) {
-    if (g_held.load(std::memory_order_relaxed) == 0) break;
     if (slot.tid.load(std::memory_order_relaxed) != 0) FreeLocked(slot);
   }
   g_held.store(0, std::memory_order_relaxed);

@@ -67,6 +67,19 @@ uint64_t RandomPhase(uint64_t period_ns);
 // Async-signal-safe. A timer that is gone already is left alone.
 void StopTimer(uint32_t index);
 
+// Bytes of an alternate stack below which a signal could not be delivered on it: the kernel's frame
+// and ours.
+uint64_t AlternateStackNeeded();
+
+// A thread with a smaller one holds no timer until it is permitted again. Async-signal-safe.
+void ForbidTimer(int tid);
+void PermitTimer(int tid);
+bool IsForbidden(int tid);
+
+// Deletes the timers of threads that have ended, where no sweep does (forked children). Calls
+// `gone` for each. Async-signal-safe.
+void ReapTimers(void (*gone)(ThreadId thread));
+
 // Deletes every timer and refuses new ones until AllowTimers. Async-signal-safe.
 void StopAllTimers(StopReason reason);
 void AllowTimers();

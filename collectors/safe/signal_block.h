@@ -5,6 +5,7 @@
 #pragma once
 
 #include <signal.h>
+#include <time.h>
 
 #include <atomic>
 #include <cstdint>
@@ -35,7 +36,11 @@ class SpinLock {
  public:
   void Lock() {
     // Acquire pairs with the release in Unlock.
-    while (held_.exchange(true, std::memory_order_acquire)) sys::Call(SYS_sched_yield);
+    // Sleeps: a real-time thread that only yields would never let an ordinary holder go on.
+    while (held_.exchange(true, std::memory_order_acquire)) {
+      const timespec step{0, 20'000};
+      sys::Call(SYS_nanosleep, &step, 0L);
+    }
   }
   void Unlock() { held_.store(false, std::memory_order_release); }
   // In a fork child, where the holder may not exist.
