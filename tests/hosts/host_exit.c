@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <threads.h>
 #include <unistd.h>
 
 #include "tests/hosts/host.h"
@@ -120,6 +121,43 @@ HOST_CASE(pthread_exit_from_main_of_the_program, thread_at_start, fast) {
   pthread_create(&thread, NULL, ExitLater, NULL);
   Burn(20);
   pthread_exit(NULL);
+}
+
+static void SayBuffered(void) { printf("at exit, buffered\n"); }
+
+// With no other thread left the C library ends the process: what is buffered must come out.
+HOST_CASE(thrd_exit_from_main_flushes, output_loser, fast) {
+  atexit(SayBuffered);
+  Burn(40);
+  printf("buffered before the end\n");
+  thrd_exit(3);
+}
+
+HOST_CASE(main_that_is_cancelled_flushes, output_loser, fast) {
+  atexit(SayBuffered);
+  Burn(40);
+  printf("buffered before the end\n");
+  pthread_cancel(pthread_self());
+  SleepMs(3000);
+  return 9;
+}
+
+static void* CancelMain(void* main_thread) {
+  SleepMs(50);
+  pthread_cancel(*(pthread_t*)main_thread);
+  Burn(100);
+  return NULL;
+}
+
+HOST_CASE(main_that_a_thread_cancels_flushes, output_loser, fast) {
+  static pthread_t self;
+  self = pthread_self();
+  atexit(SayBuffered);
+  printf("buffered before the end\n");
+  pthread_t thread;
+  pthread_create(&thread, NULL, CancelMain, &self);
+  SleepMs(3000);
+  return 9;
 }
 
 static volatile int* volatile nowhere;

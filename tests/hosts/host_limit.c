@@ -50,7 +50,11 @@ static int WithLittleAddressSpace(void* unused) {
   }
   Say("out of memory: errno %d", errno);
   Burn(60);
-  Say("fork: %s", fork() < 0 ? "refused" : "went on");
+  const pid_t pid = fork();
+  if (pid == 0) _exit(3);
+  int status = 0;
+  if (pid > 0) waitpid(pid, &status, 0);  // else its end would race with the report
+  Say("fork: %s, child %d", pid < 0 ? "refused" : "went on", WEXITSTATUS(status));
   return 0;
 }
 

@@ -201,3 +201,36 @@ HOST_CASE(thread_specific_data_is_destroyed, thread_eater, fast) {
   Say("keys to be had: %d", keys);
   return 0;
 }
+
+static void* Touch(void* unused) { return unused; }
+
+static int CountTimers(void) {
+  FILE* file = fopen("/proc/self/timers", "re");
+  int timers = 0;
+  for (char line[256]; file != NULL && fgets(line, sizeof line, file) != NULL;)
+    timers += strncmp(line, "ID:", 3) == 0;
+  if (file != NULL) fclose(file);
+  return timers;
+}
+
+// Short threads, as servers with a thread a request make them. In a forked child nobody sweeps
+// after them, and each timer counts against the user's limit of pending signals.
+static int ChurnThreads(void* count) {
+  poll(NULL, 0, 20);
+  for (int i = 0; i < *(int*)count; i++) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, Touch, NULL) != 0) return 2;
+    pthread_join(thread, NULL);
+  }
+  const int timers = CountTimers();
+  Say("timers stay few: %d", timers < 100);
+  if (timers >= 100) Say("timers: %d", timers);
+  return 0;
+}
+
+HOST_CASE(thread_churn_in_a_child_leaves_no_timers, timer_per_thread, fast) {
+  int count = 1200;
+  Burn(60);
+  SayStatus("child", InChild(ChurnThreads, &count));
+  return 0;
+}

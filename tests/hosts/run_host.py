@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass, fields
 
 SKIPPED = 77
-CLONE_NEWNET, PR_SET_CHILD_SUBREAPER = 0x40000000, 36
+CLONE_NEWNET, CLONE_NEWIPC, PR_SET_CHILD_SUBREAPER = 0x40000000, 0x08000000, 36
 SIOCSIFFLAGS, IFF_UP_RUNNING = 0x8914, 0x41
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -49,8 +49,11 @@ def mode_environment(mode, program):
 
 
 def isolate_network():
-    """Gives this process its own loopback, so that ports are free and runs do not meet; needs root."""
-    if LIBC.unshare(CLONE_NEWNET) != 0:
+    """Gives this process its own loopback, so that ports are free and runs do not meet; needs root.
+
+    Its own System V IPC, too: what the crash guard remembers of one run must not switch off the agent of the next.
+    """
+    if LIBC.unshare(CLONE_NEWNET | CLONE_NEWIPC) != 0:
         return
     with socket.socket() as sock:
         fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP_RUNNING))
