@@ -171,7 +171,8 @@ void HostDisposition(const struct sigaction* set, struct sigaction* old) {
 void HandBack(int signal, const siginfo_t& info) {
   g_wake_by_signal.store(false, std::memory_order_relaxed);
   siginfo_t copy = info;
-  // The kernel lets a thread that is not the main one queue only what carries data; a plain kill is repeated.
+  // The kernel lets a thread that is not the main one queue only what carries data; a plain kill is
+  // repeated.
   if (sys::Failed(sys::Call(SYS_rt_sigqueueinfo, sys::Getpid(), signal, &copy))) {
     sys::Call(SYS_kill, sys::Getpid(), signal);
   }
