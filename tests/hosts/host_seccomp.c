@@ -90,7 +90,7 @@ HOST_CASE(filter_in_a_child, syscall_at_exit, fast) {
   return 0;
 }
 
-HOST_CASE(filter_in_a_threaded_child, syscall_in_handler, fast) {
+HOST_CASE(filter_in_a_threaded_child, syscall_in_handler, slow) {
   for (size_t i = 0; i < 4; i++)
     SayStatus("child", InChild(LockInWithThreads, (void*)&kInstalls[i]));
   return 0;
