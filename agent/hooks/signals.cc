@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/signalfd.h>
 #include <time.h>
 
@@ -125,6 +126,16 @@ int WaitFiltered(const sigset_t* set, siginfo_t* info, const timespec* timeout) 
   }
 }
 
+// Bytes of an alternate stack below which a signal could not be delivered on it: the kernel's frame
+// and ours.
+size_t AlternateStackNeeded() {
+  constexpr unsigned long kMinimalSignalStack = 51;  // AT_MINSIGSTKSZ, which older headers lack
+  constexpr size_t kLargestFrame = 12 << 10;         // of x86-64, where the kernel does not say
+  constexpr size_t kOurs = 2 << 10;
+  const size_t frame = getauxval(kMinimalSignalStack);
+  return (frame != 0 ? frame : kLargestFrame) + kOurs;
+}
+
 int CountSignals(const sigset_t& set) {
   uint64_t word = 0;
   memcpy(&word, &set, sizeof word);
@@ -236,8 +247,7 @@ SONDE_EXPORT int sigpending(sigset_t* set) noexcept {
 // host.
 SONDE_EXPORT int sigaltstack(const stack_t* __restrict set, stack_t* __restrict old) noexcept {
   if (set != nullptr && sonde::life::MayEverCollect()) {
-    const bool fits =
-        (set->ss_flags & SS_DISABLE) != 0 || set->ss_size >= sonde::AlternateStackNeeded();
+    const bool fits = (set->ss_flags & SS_DISABLE) != 0 || set->ss_size >= AlternateStackNeeded();
     if (!fits) sonde::ForbidTimer(sonde::sys::Gettid());
     const int result = real_sigaltstack.get()(set, old);
     if (fits && result == 0) sonde::PermitTimer(sonde::sys::Gettid());

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/auxv.h>
 #include <time.h>
 
 #include "collectors/safe/signal_block.h"
@@ -144,15 +143,6 @@ void StopTimer(uint32_t index) {
   SignalBlock block;
   SpinGuard guard(g_lock);
   if (index < kMaxTimers) StopLocked(g_slots[index]);
-}
-
-// Malloc-safe. 51: AT_MINSIGSTKSZ, which older headers lack; without it the largest frame of
-// x86-64.
-uint64_t AlternateStackNeeded() {
-  constexpr uint64_t kLargestFrame = 12 << 10;
-  constexpr uint64_t kOurs = 2 << 10;
-  const uint64_t frame = getauxval(51);
-  return (frame != 0 ? frame : kLargestFrame) + kOurs;
 }
 
 // Async-signal-safe.
