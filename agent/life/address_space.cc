@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/address_space.h"
 
-#include <fcntl.h>
 #include <sys/resource.h>
 
+#include "agent/life/proc_text.h"
 #include "collectors/safe/sys.h"
 
 namespace sonde::life {
@@ -13,11 +13,8 @@ constexpr uint64_t kPageBytes = 4096;
 
 // The process's size, the first number of /proc/self/statm; it bounds its data too.
 uint64_t MappedBytes() {
-  const long fd = sys::Call(SYS_openat, AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC);
-  if (sys::Failed(fd)) return 0;
-  char text[32] = {};
-  sys::Call(SYS_read, fd, text, sizeof text - 1);
-  sys::Call(SYS_close, fd);
+  char text[32];
+  ReadProcText("/proc/self/statm", text, sizeof text);
   uint64_t pages = 0;
   for (const char* c = text; *c >= '0' && *c <= '9'; ++c)
     pages = pages * 10 + static_cast<uint64_t>(*c - '0');

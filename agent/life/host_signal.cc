@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/host_signal.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/life/agent_thread.h"
+#include "agent/life/proc_text.h"
 #include "agent/life/self.h"
 #include "agent/life/self_timer.h"
 #include "agent/life/state.h"
@@ -192,12 +192,8 @@ void DefaultAction(int signal, const siginfo_t& info, void*) {
 }
 
 bool PendingIsOnlyOurs(int signal) {
-  const long fd = sys::Call(SYS_openat, AT_FDCWD, "/proc/thread-self/status", O_RDONLY | O_CLOEXEC);
-  if (sys::Failed(fd)) return true;
   char text[4096];
-  const long size = sys::Call(SYS_read, fd, text, sizeof text - 1);
-  sys::Call(SYS_close, fd);
-  text[sys::Failed(size) ? 0 : size] = 0;
+  ReadProcText("/proc/thread-self/status", text, sizeof text);
   const char* shared = strstr(text, "ShdPnd:");
   return shared == nullptr || (strtoull(shared + 7, nullptr, 16) & SignalBit(signal)) == 0;
 }

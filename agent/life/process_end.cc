@@ -2,9 +2,9 @@
 #include "agent/life/process_end.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
+#include "agent/life/proc_text.h"
 #include "collectors/safe/region_file.h"
 #include "collectors/safe/region_text.h"
 #include "collectors/safe/sys.h"
@@ -16,12 +16,8 @@ namespace {
 char StateOf(int pid) {
   FixedText<32> path;
   path.Add("/proc/").Add(static_cast<uint64_t>(pid)).Add("/stat");
-  const long fd = sys::Call(SYS_openat, AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (sys::Failed(fd)) return 0;
   char text[256];
-  const long size = sys::Call(SYS_read, fd, text, sizeof text - 1);
-  sys::Call(SYS_close, fd);
-  text[sys::Failed(size) ? 0 : size] = 0;
+  ReadProcText(path.c_str(), text, sizeof text);
   const char* name_end = strrchr(text, ')');
   return name_end != nullptr && name_end[1] == ' ' ? name_end[2] : 0;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "agent/life/proc_text.h"
 #include "collectors/safe/sys.h"
 
 namespace sonde::life {
@@ -44,16 +45,6 @@ void ProcPath(int pid, const char* leaf, char* out) {
   memcpy(out, leaf, strlen(leaf) + 1);
 }
 
-size_t ReadWhole(const char* path, char* out, size_t size) {
-  const long fd = sys::Call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-  if (sys::Failed(fd)) return 0;
-  const long got = sys::Call(SYS_read, fd, out, size - 1);
-  sys::Call(SYS_close, fd);
-  const size_t length = sys::Failed(got) ? 0 : static_cast<size_t>(got);
-  out[length] = 0;
-  return length;
-}
-
 struct Ancestor {
   char name[16];
   int parent = 0;
@@ -64,7 +55,7 @@ bool ReadAncestor(int pid, Ancestor* out) {
   char path[64];
   char text[512];
   ProcPath(pid, "stat", path);
-  if (ReadWhole(path, text, sizeof text) == 0) return false;
+  if (ReadProcText(path, text, sizeof text) == 0) return false;
   const char* open = strchr(text, '(');
   const char* close = strrchr(text, ')');
   if (open == nullptr || close == nullptr || close < open || strlen(close) < 5) return false;
