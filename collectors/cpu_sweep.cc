@@ -4,7 +4,6 @@
 #include <errno.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "collectors/safe/region_file.h"
 #include "collectors/safe/sys.h"
@@ -43,7 +42,7 @@ void CpuSweep::Arm(int tid, const HostThread& thread, Timed* timed) {
   if (!timed->id.valid) timed->id = ClaimThread(region_, process_, tid, thread.last_seen_ns);
   if (!timed->id.valid) return;
   char name[16] = {};
-  memcpy(name, thread.name.data(), std::min(thread.name.size(), sizeof name));
+  thread.name.copy(name, sizeof name);
   SetThreadName(region_, timed->id, name);
   const int index = StartTimer(tid, timed->id, period_ns_, RandomPhase(period_ns_), signal_);
   if (index < 0) {

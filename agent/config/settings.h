@@ -31,8 +31,8 @@ struct Text {
 
   constexpr Text() = default;
   template <size_t N>
-  constexpr Text(
-      const char (&literal)[N]) {  // NOLINT(google-explicit-constructor): rows of the schema
+  // NOLINTNEXTLINE(google-explicit-constructor): rows of the schema
+  constexpr Text(const char (&literal)[N]) {
     static_assert(N <= kCapacity);
     for (size_t i = 0; i < N; ++i) data[i] = literal[i];
   }

@@ -17,7 +17,6 @@
 extern "C" {
 int __sigaction(int, const struct sigaction*, struct sigaction*);
 sighandler_t bsd_signal(int, sighandler_t);
-sighandler_t sysv_signal(int, sighandler_t);
 }
 
 namespace {
@@ -39,6 +38,8 @@ SONDE_REAL(sigwaitinfo);
 SONDE_REAL(sigtimedwait);
 SONDE_REAL(signalfd);
 SONDE_REAL(sigpending);
+SONDE_REAL(raise);
+SONDE_REAL(pthread_kill);
 SONDE_REAL(sigaltstack);
 
 // False in a vfork or raw clone child, too: what it does concerns its own dispositions, and runs
@@ -177,7 +178,7 @@ SONDE_EXPORT sighandler_t ssignal(int signal, sighandler_t handler) noexcept {
   return Simple(real_ssignal.get(), signal, handler, SA_RESTART);
 }
 
-SONDE_EXPORT sighandler_t sysv_signal(int signal, sighandler_t handler) {
+SONDE_EXPORT sighandler_t sysv_signal(int signal, sighandler_t handler) noexcept {
   return Simple(real_sysv_signal.get(), signal, handler,
                 static_cast<int>(SA_RESETHAND | SA_NODEFER));
 }
@@ -237,7 +238,7 @@ SONDE_EXPORT int sigpending(sigset_t* set) noexcept {
   const int result = real_sigpending.get()(set);
   const int ours = g_our_signal.load(std::memory_order_relaxed);
   if (result == 0 && ours != 0 && sigismember(set, ours) == 1 &&
-      sonde::life::PendingIsOnlyOurs(ours)) {
+      !sonde::life::HostSignalIsPending(ours)) {
     sigdelset(set, ours);
   }
   return result;
@@ -254,4 +255,14 @@ SONDE_EXPORT int sigaltstack(const stack_t* __restrict set, stack_t* __restrict 
     return result;
   }
   return real_sigaltstack.get()(set, old);
+}
+
+SONDE_EXPORT int raise(int signal) noexcept {
+  if (IsOurs(signal)) sonde::life::VacateSignal(signal);
+  return real_raise.get()(signal);
+}
+
+SONDE_EXPORT int pthread_kill(pthread_t thread, int signal) noexcept {
+  if (IsOurs(signal)) sonde::life::VacateSignal(signal);
+  return real_pthread_kill.get()(thread, signal);
 }

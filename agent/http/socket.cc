@@ -21,7 +21,8 @@ namespace {
 
 // A burst of connections waits here instead of being sent away for a second by a lost SYN.
 constexpr int kBacklog = 512;
-uint64_t g_poll_mask = 0;  // 0: poll with the thread's own
+const std::atomic<int>* g_poll_signal = nullptr;  // null: poll with the thread's own mask
+std::atomic<bool>* g_polling = nullptr;
 constexpr int kSocketFlags = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
 
 struct SocketAddress {
@@ -164,13 +165,22 @@ long Send(int fd, std::string_view bytes) {
 long Poll(std::span<pollfd> fds, int64_t timeout_ms) {
   const int64_t wait_ms = std::clamp<int64_t>(timeout_ms, 0, 3600 * 1000);
   timespec timeout = {wait_ms / 1000, wait_ms % 1000 * 1000000};
-  return sys::Call(SYS_ppoll, fds.data(), fds.size(), &timeout,
-                   g_poll_mask != 0 ? &g_poll_mask : nullptr, sizeof g_poll_mask);
+  if (g_poll_signal == nullptr) {
+    return sys::Call(SYS_ppoll, fds.data(), fds.size(), &timeout, 0L, 0L);
+  }
+  // First the mark, then the look at the signal: see SetPollSignal.
+  g_polling->store(true, std::memory_order_seq_cst);
+  const int signal = g_poll_signal->load(std::memory_order_seq_cst);
+  constexpr uint64_t kLibcSignals = uint64_t{3} << 31;  // 32 and 33 are never masked
+  const uint64_t mask = ~(kLibcSignals | (signal != 0 ? uint64_t{1} << (signal - 1) : 0));
+  const long ready = sys::Call(SYS_ppoll, fds.data(), fds.size(), &timeout, &mask, sizeof mask);
+  g_polling->store(false, std::memory_order_seq_cst);
+  return ready;
 }
 
-void SetPollSignal(int signal) {
-  constexpr uint64_t kLibcSignals = uint64_t{3} << 31;  // 32 and 33 are never masked
-  g_poll_mask = signal == 0 ? 0 : ~(kLibcSignals | uint64_t{1} << (signal - 1));
+void SetPollSignal(const std::atomic<int>* signal, std::atomic<bool>* polling) {
+  g_poll_signal = signal;
+  g_polling = polling;
 }
 
 void ShutdownWriting(int fd) { sys::Call(SYS_shutdown, fd, SHUT_WR); }

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -28,8 +29,9 @@ long Receive(int fd, char* buffer, size_t size);
 long Send(int fd, std::string_view bytes);
 long Poll(std::span<pollfd> fds, int64_t timeout_ms);
 // A signal that other threads send to this one to end Poll early (-EINTR); 0: none. All others stay
-// as masked as they are.
-void SetPollSignal(int signal);
+// as masked as they are. `polling` is true while that signal may be delivered: whoever sets
+// `signal` to 0 and then sees it false knows that it will not be any more.
+void SetPollSignal(const std::atomic<int>* signal, std::atomic<bool>* polling);
 void ShutdownWriting(int fd);
 void Close(int fd);
 

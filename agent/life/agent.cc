@@ -116,7 +116,7 @@ class Agent {
   [[nodiscard]] bool MainThreadHasLeft(uint64_t now_ns);
   void StayDormant();
   [[nodiscard]] bool WakesBySignal() const {
-    return signal_ != 0 && g_wake_by_signal.load(std::memory_order_relaxed);
+    return g_poll_signal.load(std::memory_order_relaxed) != 0;
   }
   [[nodiscard]] int WantedHz() const;
   [[nodiscard]] std::string Trouble(int signal) const;
@@ -152,12 +152,14 @@ Agent::Agent()
   runtime::ArenaSetCap(static_cast<size_t>(config_.current().memory_limit_bytes) / 2);
   SetTreeTimerLimit(TimerLimit(config_.current()));
   FindUnblockingCode();
+  http::SetPollSignal(&g_poll_signal, &g_polling);
   SetUpCpuHandler({TreeRegion(), &DefaultAction, &TreePeriodNs()});
   crash_guard_.Open(sources_.executable(), g_self.took_over, UnixMs());
   listeners_.Open(config_.current(), context_.token.configured(), http::NowMs());
 }
 
 Agent::~Agent() {
+  g_polling.store(false, std::memory_order_seq_cst);
   SetCollecting(false);
   g_our_port.store(0, std::memory_order_release);
   SetTreePort(0);
@@ -182,7 +184,8 @@ std::string Agent::Trouble(int signal) const {
 void Agent::KeepSignal() {
   if (SignalWasTaken()) VacateSignal(g_our_signal.load(std::memory_order_relaxed));
   if (g_our_signal.load(std::memory_order_acquire) == 0) {
-    TakeSignal(&CpuSignalHandler, static_cast<int>(config_.current().cpu_signal));
+    const int taken = TakeSignal(&CpuSignalHandler, static_cast<int>(config_.current().cpu_signal));
+    g_poll_signal.store(taken, std::memory_order_seq_cst);
   }
   const int now = g_our_signal.load(std::memory_order_acquire);
   sources_.SetTrouble(Trouble(now));
@@ -241,7 +244,6 @@ void Agent::Run() {
     if (MainThreadHasLeft(now_ns)) return StayDormant();
     Tick(now_ns);
     SetAgentReady();
-    http::SetPollSignal(WakesBySignal() ? signal_ : 0);
     server_.Wait(NextMs(now_ns));
   }
 }

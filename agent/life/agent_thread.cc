@@ -159,6 +159,12 @@ void WakeAgentThread() {
   if (tid != 0 && tid != sys::Gettid()) SendWake(tid);
 }
 
+void WakePollingThread() {
+  const int tid = g_tid.load(std::memory_order_acquire);
+  const int signal = g_our_signal.load(std::memory_order_acquire);
+  if (tid != 0 && signal != 0) sys::Call(SYS_tgkill, sys::Getpid(), tid, signal);
+}
+
 bool OnAgentThread() { return g_tid.load(std::memory_order_relaxed) == sys::Gettid(); }
 
 void AgentThreadAfterFork() {

@@ -23,6 +23,9 @@ bool StopAgentThread();
 // Interrupts the agent thread's wait. From any thread of the process.
 void WakeAgentThread();
 
+// The same, while our handler is certain to be installed still.
+void WakePollingThread();
+
 // True on the agent thread.
 bool OnAgentThread();
 

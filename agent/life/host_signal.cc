@@ -32,7 +32,8 @@ extern "C" void sonde_sigreturn();
 namespace sonde::life {
 
 constinit std::atomic<int> g_our_signal{0};
-constinit std::atomic<bool> g_wake_by_signal{true};
+constinit std::atomic<int> g_poll_signal{0};
+constinit std::atomic<bool> g_polling{false};
 
 namespace {
 
@@ -91,17 +92,28 @@ void ReleaseLocked() {
       now.handler == reinterpret_cast<void*>(g_state.handler)) {
     // Ignoring it for a moment makes the kernel drop what our timers, and wakes of our own thread,
     // left pending; but not when the host has one of its own pending.
-    const KernelSigaction ignore{reinterpret_cast<void*>(SIG_IGN), 0, nullptr, 0};
-    if (PendingIsOnlyOurs(signal)) KernelSigactionCall(signal, &ignore, nullptr);
     KernelSigactionCall(signal, &g_state.host, nullptr);
   }
   g_our_signal.store(0, std::memory_order_release);
+}
+
+// The agent thread must not be found with the signal unblocked once its disposition is the host's
+// again.
+void CloseTheAgentsDoor() {
+  g_poll_signal.store(0, std::memory_order_seq_cst);
+  if (OnAgentThread()) return;
+  for (int i = 0; i < 500 && g_polling.load(std::memory_order_seq_cst); ++i) {
+    WakePollingThread();
+    const timespec step{0, 100'000};
+    sys::Call(SYS_nanosleep, &step, 0L);
+  }
 }
 
 void GiveBack(int signal) {
   SignalBlock block;
   g_wanted_by_host.fetch_or(SignalBit(signal), std::memory_order_acq_rel);
   StopAllTimers(StopReason::kSignalTaken);
+  CloseTheAgentsDoor();
   SpinGuard guard(g_state.lock);
   if (g_our_signal.load(std::memory_order_relaxed) == signal) ReleaseLocked();
 }
@@ -169,7 +181,7 @@ void HostDisposition(const struct sigaction* set, struct sigaction* old) {
 // The agent thread has it unblocked only so that it can be woken. The kernel may choose it for a
 // signal that every host thread blocks; that one belongs to the process and stays pending for it.
 void HandBack(int signal, const siginfo_t& info) {
-  g_wake_by_signal.store(false, std::memory_order_relaxed);
+  g_poll_signal.store(0, std::memory_order_seq_cst);
   siginfo_t copy = info;
   // The kernel lets a thread that is not the main one queue only what carries data; a plain kill is
   // repeated.
@@ -191,11 +203,29 @@ void DefaultAction(int signal, const siginfo_t& info, void*) {
   sys::Call(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, 0L, 8L);  // ends here for a fatal signal
 }
 
-bool PendingIsOnlyOurs(int signal) {
-  char text[4096];
-  ReadProcText("/proc/thread-self/status", text, sizeof text);
-  const char* shared = strstr(text, "ShdPnd:");
-  return shared == nullptr || (strtoull(shared + 7, nullptr, 16) & SignalBit(signal)) == 0;
+// Puts a signal back that was taken off the queue: as it was where the kernel permits, else as its
+// like.
+void QueueAgain(int signal, siginfo_t info) {
+  const int pid = sys::Getpid();
+  if (info.si_code == SI_TKILL) {
+    sys::Call(SYS_tgkill, pid, sys::Gettid(), signal);
+  } else if (sys::Failed(sys::Call(SYS_rt_sigqueueinfo, pid, signal, &info))) {
+    sys::Call(SYS_kill, pid, signal);
+  }
+}
+
+bool HostSignalIsPending(int signal) {
+  const uint64_t only = SignalBit(signal);
+  const timespec now{};
+  for (int i = 0; i < 64; ++i) {
+    siginfo_t info{};
+    if (sys::Call(SYS_rt_sigtimedwait, &only, &info, &now, 8L) != signal) return false;
+    const auto cookie = reinterpret_cast<uint64_t>(info.si_value.sival_ptr);
+    if (info.si_code == SI_TIMER && TimerCookie::IsOurs(cookie)) continue;
+    QueueAgain(signal, info);
+    return true;
+  }
+  return true;
 }
 
 void SendWake(int tid) {
@@ -203,11 +233,15 @@ void SendWake(int tid) {
   SpinGuard guard(
       g_state.lock);  // else the signal might be the host's again by the time it arrives
   const int signal = g_our_signal.load(std::memory_order_acquire);
-  if (signal != 0 && g_wake_by_signal.load(std::memory_order_relaxed)) {
+  if (signal != 0 && signal == g_poll_signal.load(std::memory_order_seq_cst)) {
     sys::Call(SYS_tgkill, sys::Getpid(), tid, signal);
   }
 }
 
-void HostSignalAfterFork() { g_state.lock.Reset(); }
+void HostSignalAfterFork() {
+  g_state.lock.Reset();
+  g_poll_signal.store(0, std::memory_order_relaxed);
+  g_polling.store(false, std::memory_order_relaxed);
+}
 
 }  // namespace sonde::life

@@ -33,9 +33,10 @@ using SignalHandler = void (*)(int, siginfo_t*, void*);
 // 0: none held. The word that signal hooks read.
 extern std::atomic<int> g_our_signal;
 
-// False once the process was sent our signal while every host thread blocked it: the agent thread
-// then leaves it blocked, and looks for work at short intervals instead of being woken.
-extern std::atomic<bool> g_wake_by_signal;
+// The signal that the agent thread lets through while it polls, so that it can be woken; 0: none,
+// it then looks for work at short intervals. And whether it polls now.
+extern std::atomic<int> g_poll_signal;
+extern std::atomic<bool> g_polling;
 
 // Takes a free signal, `wanted` if not 0, and installs `handler`. Returns the signal, or 0 when
 // every candidate is taken by the host. Not for a vfork child.
@@ -60,9 +61,9 @@ void SendWake(int tid);
 // disposition.
 void HostDisposition(const struct sigaction* set, struct sigaction* old);
 
-// The calling thread has our signal pending: false when it, or another of the same number, was sent
-// to the process (which our timers never do). Reads /proc/thread-self/status; keeps errno.
-bool PendingIsOnlyOurs(int signal);
+// Our signal is pending for the calling thread: takes what our timers sent off the queue. True when one that the host
+// was sent is pending, too; that one stays. Async-signal-safe.
+bool HostSignalIsPending(int signal);
 
 // Our handler calls this for a signal that no timer of ours sent: does what SIG_DFL does.
 // Async-signal-safe.

@@ -55,10 +55,12 @@ bool IsStale(const std::string& path) {
 void Listeners::RemoveStaleSockets(const std::string& dir) {
   const long fd = sys::Call(SYS_openat, AT_FDCWD, dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (sys::Failed(fd)) return;
-  const std::string host = HostName();
+  const std::string prefix = HostName() + "-";
   for (const std::string& name : ListDirectory(static_cast<int>(fd))) {
-    const bool ours = name.starts_with(host + "-") && name.ends_with(".sock");
-    if (ours && IsStale(dir + "/" + name)) sys::Call(SYS_unlinkat, fd, name.c_str(), 0L);
+    const bool ours = name.starts_with(prefix) && name.ends_with(".sock");
+    std::string path = dir;
+    path.append("/").append(name);
+    if (ours && IsStale(path)) sys::Call(SYS_unlinkat, fd, name.c_str(), 0L);
   }
   sys::Call(SYS_close, fd);
 }

@@ -45,9 +45,9 @@ std::string RunDirectory(const char* wanted) {
     return IsWritable(wanted) ? wanted : "";
   }
   if (MakeOurs("/run/sonde")) return "/run/sonde";
-  const std::string user = std::string(g_runtime_dir) + "/sonde";
+  std::string user = std::string(g_runtime_dir) + "/sonde";
   if (g_runtime_dir[0] == '/' && MakeOurs(user)) return user;
-  const std::string temporary = "/tmp/sonde-" + std::to_string(EffectiveUid());
+  std::string temporary = "/tmp/sonde-" + std::to_string(EffectiveUid());
   return MakeOurs(temporary) ? temporary : "";
 }
 
