@@ -153,6 +153,8 @@ Agent::Agent()
   SetTreeTimerLimit(TimerLimit(config_.current()));
   FindUnblockingCode();
   http::SetPollSignal(&g_poll_signal, &g_polling);
+  // Held already by a thread that was paused, or by the parent of a child that took over.
+  g_poll_signal.store(g_our_signal.load(std::memory_order_acquire), std::memory_order_seq_cst);
   SetUpCpuHandler({TreeRegion(), &DefaultAction, &TreePeriodNs()});
   crash_guard_.Open(sources_.executable(), g_self.took_over, UnixMs());
   listeners_.Open(config_.current(), context_.token.configured(), http::NowMs());
