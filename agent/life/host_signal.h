@@ -61,8 +61,8 @@ void SendWake(int tid);
 // disposition.
 void HostDisposition(const struct sigaction* set, struct sigaction* old);
 
-// Our signal is pending for the calling thread: takes what our timers sent off the queue. True when one that the host
-// was sent is pending, too; that one stays. Async-signal-safe.
+// Our signal is pending for the calling thread: takes what our timers sent off the queue. True when
+// one that the host was sent is pending, too; that one stays. Async-signal-safe.
 bool HostSignalIsPending(int signal);
 
 // Our handler calls this for a signal that no timer of ours sent: does what SIG_DFL does.
