@@ -8,6 +8,7 @@
 #include "agent/life/errno_saver.h"
 #include "agent/life/foreign_filter.h"
 #include "agent/life/fork.h"
+#include "agent/life/off_line.h"
 #include "agent/life/run_dir.h"
 #include "agent/life/self.h"
 #include "agent/life/threads.h"
@@ -37,18 +38,37 @@ bool MayStartNow() {
   return false;
 }
 
+// Why the agent must not even begin here; null when it may.
+const char* WhyNot() {
+  if (UnderForeignFilter())
+    return "the process was started under a seccomp filter, which may kill it for a call of ours";
+  if (!HasAddressSpace()) return "RLIMIT_AS or RLIMIT_DATA leaves too little";
+  return nullptr;
+}
+
+bool StartEverything() {
+  const char* why = WhyNot();
+  if (why != nullptr) {
+    SayOff(why);
+    return false;
+  }
+  SondeResolveHooks();
+  const Settings& settings = g_self.environment.settings;
+  const bool started =
+      MapGate() && CreateTree(static_cast<uint64_t>(settings.region_bytes), settings.dir.data) &&
+      StartAgentThread();
+  if (!started) SayOff("no memory for its tables, or no thread");
+  return started;
+}
+
 // One thread does it; others go on meanwhile.
 void Activate() {
   Phase expected = Phase::kWaiting;
   if (!g_phase.compare_exchange_strong(expected, Phase::kActivating)) return;
   g_trigger_wanted.store(false, std::memory_order_relaxed);
   g_self.role = Role::kRoot;
-  const Settings& settings = g_self.environment.settings;
-  const bool started =
-      MapGate() && CreateTree(static_cast<uint64_t>(settings.region_bytes), settings.dir.data) &&
-      StartAgentThread();
   Phase activating = Phase::kActivating;
-  if (!started) return g_phase.store(Phase::kDormant, std::memory_order_release);
+  if (!StartEverything()) return g_phase.store(Phase::kDormant, std::memory_order_release);
   // Meanwhile another thread may have made us dormant (seccomp).
   if (!g_phase.compare_exchange_strong(activating, Phase::kActive)) StandDown();
 }
@@ -87,7 +107,10 @@ __attribute__((constructor)) void OnLoad(int, char**, char** environment) {
   RegisterForkHandler();
   g_trigger_wanted.store(true, std::memory_order_relaxed);
   g_phase.store(Phase::kWaiting, std::memory_order_release);
-  if (g_self.start == Start::kAtLoad) OnTrigger();
+  if (g_self.start != Start::kAtLoad) return;
+  LoadBegins();
+  OnTrigger();
+  LoadEnds();
 }
 
 }  // namespace

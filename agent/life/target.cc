@@ -67,11 +67,18 @@ bool ReadAncestor(int pid, Ancestor* out) {
   return ParseNumber(parent, strcspn(parent, " "), &out->parent);
 }
 
+// Not by getppid, which a filter that kills may lack: until one is looked for, only calls that
+// every start needs are made. 0 when it is not to be told.
+int ParentPid() {
+  Ancestor self{};
+  return ReadAncestor(sys::Getpid(), &self) ? self.parent : 0;
+}
+
 // The main process, or one that only shells stand above.
 Start DecideMain(const char* name) {
   if (sys::Getpid() == 1) return IsShell(name) ? Start::kNever : Start::kAtLoad;
   if (IsShell(name)) return Start::kNever;
-  int pid = static_cast<int>(sys::Call(SYS_getppid));
+  int pid = ParentPid();
   for (int i = 0; i < kMaxAncestors && pid > 0; ++i) {
     Ancestor ancestor{};
     if (!ReadAncestor(pid, &ancestor) || !IsShell(ancestor.name)) return Start::kNever;
@@ -136,7 +143,7 @@ bool HasTarget(int pid) {
 
 // The parent is a target, too, and of the same program.
 bool ParentRuns(const char* path) {
-  const int parent = static_cast<int>(sys::Call(SYS_getppid));
+  const int parent = ParentPid();
   return SameProgram(parent, path) && HasTarget(parent);
 }
 
