@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/fold_counts.h"
 
+#include <algorithm>
+
 namespace sonde {
 namespace {
 
@@ -56,6 +58,46 @@ void FoldCounts::Lose(Kind kind, DropReason reason, uint64_t events, uint64_t am
   Sum& sum = losses_[{kind, reason}];
   sum.events += events;
   sum.amount += amount;
+}
+
+// A stack that comes again after it was given up is counted anew; the weight of it that went is in
+// the losses, so nothing is counted twice.
+void FoldCounts::ShedLightHalf() {
+  if (sums_.empty()) return;
+  std::vector<uint64_t> weights;
+  weights.reserve(sums_.size());
+  for (const auto& [key, sum] : sums_) weights.push_back(sum.amount);
+  const auto middle = weights.begin() + static_cast<ptrdiff_t>(weights.size() / 2);
+  std::nth_element(weights.begin(), middle, weights.end());
+  size_t left = weights.size() / 2 + 1;
+  for (auto i = sums_.begin(); i != sums_.end();) {
+    if (left == 0 || i->second.amount > *middle) {
+      ++i;
+      continue;
+    }
+    --left;
+    Lose(i->first.kind, DropReason::kReaderFull, i->second.events, i->second.amount);
+    stacks_->Release(i->first.stack);
+    i = sums_.erase(i);
+  }
+}
+
+std::vector<FoldCounts::Entry> FoldCounts::Entries() const {
+  std::vector<Entry> entries;
+  entries.reserve(sums_.size());
+  for (const auto& [key, sum] : sums_) {
+    entries.push_back({stacks_->frames(key.stack), stacks_->flags(key.stack), key.thread, key.kind,
+                       sum.events, sum.amount});
+  }
+  return entries;
+}
+
+std::vector<FoldLoss> FoldCounts::Losses() const {
+  std::vector<FoldLoss> losses;
+  for (const auto& [what, sum] : losses_) {
+    losses.push_back({what.first, what.second, sum.events, sum.amount});
+  }
+  return losses;
 }
 
 void FoldCounts::Clear() {

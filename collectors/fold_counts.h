@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <span>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -52,7 +53,23 @@ class FoldCounts {
   // As Add, of everything that `other` has; both share their stacks.
   void AddAll(const FoldCounts& other);
   void Lose(Kind kind, DropReason reason, uint64_t events, uint64_t amount);
+  // Gives up the lighter half, counted as lost, so that what is heavy stays and what is new comes
+  // in.
+  void ShedLightHalf();
   void Clear();
+
+  // One sum, as it lies here: valid until the next change.
+  struct Entry {
+    std::span<const uint64_t> frames;
+    uint16_t flags;
+    uint32_t thread;  // index into threads()
+    Kind kind;
+    uint64_t events;
+    uint64_t amount;
+  };
+  [[nodiscard]] std::vector<Entry> Entries() const;
+  [[nodiscard]] std::span<const FoldThread> threads() const { return threads_; }
+  [[nodiscard]] std::vector<FoldLoss> Losses() const;
 
   void AppendTo(FoldProfile* profile) const;
   // Without the stacks.

@@ -1,55 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
-// The recent past: a ring of steps, each what was counted in about `step_ns`. A sink of the folder
-// that is always there. Not thread-safe: agent thread only. Memory: below `max_bytes`: the oldest
-// steps go first, so under many distinct stacks the past becomes shorter; Collect says what it
-// really has.
+// The recent past: steps of about `step_ns`, each what was counted in it, kept in the region's ring
+// so that they outlive the process (past.h reads them, dead or alive). A sink of the folder that is
+// always there. Not thread-safe: agent thread only. Memory: the ring, whose oldest steps go first,
+// and at most `open_bytes` for the step that is being filled: when those are used up the lighter
+// half of its stacks is given up and counted as lost, so that what is heavy or new stays.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
-#include <memory>
 
+#include "collectors/coverage.h"
 #include "collectors/fold_counts.h"
 #include "collectors/fold_sink.h"
+#include "collectors/safe/region.h"
 
 namespace sonde {
 
 struct RecorderOptions {
   uint64_t step_ns = 10'000'000'000;
-  size_t steps = 90;  // 15 minutes
-  size_t max_bytes = 2 << 20;
+  uint64_t store_ns = 900'000'000;  // how old the open step in the region may become
+  size_t open_bytes = 1 << 20;
 };
 
 class Recorder : public FoldSink {
  public:
-  explicit Recorder(uint64_t now_ns, const RecorderOptions& options = {});
+  // Goes on behind what an earlier recorder of this region left. `coverage` outlives it.
+  Recorder(const Region& region, const Coverage* coverage, uint64_t now_ns,
+           const RecorderOptions& options = {});
 
   void OnDelta(const FoldDelta& delta) override;
   void OnLost(Kind kind, DropReason reason, uint64_t events, uint64_t amount) override;
   void OnFoldEnd(uint64_t now_ns) override;
 
-  // Whole steps only: every step of which a part lies in [from_ns, to_ns). from_ns and to_ns of the
-  // result are the window that it really covers; both 0 when there is nothing of it.
-  [[nodiscard]] FoldProfile Collect(uint64_t from_ns, uint64_t to_ns) const;
-  size_t memory_bytes() const;
-  size_t steps() const { return ring_.size(); }
+  // The rate that is in force; each step remembers its highest.
+  void SetRate(uint32_t rate_hz);
+  // The region has everything up to the last fold.
+  void Flush();
+  // What comes from the next fold on is in another step.
+  void CloseStep();
+
+  size_t memory_bytes() const { return counts_.memory_bytes() + stacks_.memory_bytes(); }
 
  private:
-  struct Step {
-    Step(InternedStacks* stacks, uint64_t now_ns)
-        : start_ns(now_ns), end_ns(now_ns), counts(stacks) {}
-    uint64_t start_ns;
-    uint64_t end_ns;
-    FoldCounts counts;
-  };
-
+  void AdoptOpenStep();
   bool MakeRoom(size_t bytes);
+  [[nodiscard]] StepFacts Facts() const;
+  void Store(bool finished);
 
-  RecorderOptions options_;
-  mutable InternedStacks stacks_;           // Collect adds references for as long as it runs
-  std::deque<std::unique_ptr<Step>> ring_;  // oldest first; the last one is being filled
-  size_t closed_bytes_ = 0;                 // of all steps but the last
+  const Region region_;
+  const Coverage* const coverage_;
+  const RecorderOptions options_;
+  InternedStacks stacks_;
+  FoldCounts counts_{&stacks_};
+  uint64_t start_ns_;
+  uint64_t end_ns_;
+  uint64_t stored_ns_;
+  uint32_t rate_hz_ = 0;
+  uint32_t step_rate_hz_ = 0;
 };
 
 }  // namespace sonde

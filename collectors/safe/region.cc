@@ -12,7 +12,8 @@ static_assert(sizeof(RegionHeader) <= kSectionAlignment);
 constexpr uint32_t kEntryBytes[kSectionCount] = {
     sizeof(uint64_t),    sizeof(StackBody),   sizeof(uint32_t), sizeof(FrameChunk),
     sizeof(uint64_t),    sizeof(SharedPair),  sizeof(uint64_t), sizeof(ThreadBody),
-    sizeof(ProcessSlot), sizeof(DropCounter), sizeof(uint64_t),
+    sizeof(ProcessSlot), sizeof(DropCounter), sizeof(uint64_t), sizeof(uint64_t),
+    sizeof(uint64_t),
 };
 
 struct Lengths {
@@ -23,7 +24,9 @@ struct Lengths {
 Lengths LengthsOf(const RegionCounts& counts) {
   return {{counts.stacks, counts.stacks, counts.chunks, counts.chunks, counts.cells, counts.cells,
            counts.threads, counts.threads, counts.processes, kKindLimit * kDropReasonLimit,
-           uint64_t{counts.mappings_bytes} / sizeof(uint64_t) * 2}};
+           uint64_t{counts.mappings_bytes} / sizeof(uint64_t) * 2,
+           uint64_t{counts.ring_bytes} / sizeof(uint64_t),
+           uint64_t{counts.open_step_bytes} / sizeof(uint64_t) * 2}};
 }
 
 // Async-signal-safe.
@@ -47,6 +50,8 @@ RegionCounts CountsForShift(int shift) {
   counts.threads = Scaled(base.threads, shift, 64, kMaxThreads);
   counts.processes = Scaled(base.processes, shift, 64, kMaxProcesses);
   counts.mappings_bytes = Scaled(base.mappings_bytes, shift, 4096, kMaxMappingsBytes);
+  counts.ring_bytes = Scaled(base.ring_bytes, shift, 4096, kMaxRingBytes);
+  counts.open_step_bytes = Scaled(base.open_step_bytes, shift, 4096, kMaxRingBytes);
   return counts;
 }
 
@@ -68,6 +73,8 @@ void SetPointers(char* base, const RegionHeader& header, Region* region) {
   region->processes = reinterpret_cast<ProcessSlot*>(at(Section::kProcesses));
   region->drops = reinterpret_cast<DropCounter*>(at(Section::kDrops));
   region->mappings = reinterpret_cast<Shared<uint64_t>*>(at(Section::kMappings));
+  region->ring = reinterpret_cast<Shared<uint64_t>*>(at(Section::kRing));
+  region->open_steps = reinterpret_cast<Shared<uint64_t>*>(at(Section::kOpenSteps));
 }
 
 // Malloc-safe: may not allocate or block.
@@ -82,6 +89,8 @@ RegionCounts CountsOf(const RegionHeader& header) {
   counts.threads = count(Section::kThreadTags);
   counts.processes = count(Section::kProcesses);
   counts.mappings_bytes = count(Section::kMappings) / 2 * uint32_t{sizeof(uint64_t)};
+  counts.ring_bytes = count(Section::kRing) * uint32_t{sizeof(uint64_t)};
+  counts.open_step_bytes = count(Section::kOpenSteps) / 2 * uint32_t{sizeof(uint64_t)};
   return counts;
 }
 
@@ -93,6 +102,8 @@ bool CheckStart(const RegionHeader& header, uint64_t size, RegionError* error) {
     error->Add("region was written by a machine of the other byte order");
   } else if (header.version != kRegionVersion) {
     error->Add("region has version ").Add(header.version).Add(", expected ").Add(kRegionVersion);
+    error->Add(header.version < kRegionVersion ? ": it was written by an older agent"
+                                               : ": it was written by a newer agent");
   } else if (header.header_bytes != sizeof(RegionHeader)) {
     error->Add("region header has ").Add(header.header_bytes).Add(" bytes, expected ");
     error->Add(uint64_t{sizeof(RegionHeader)});
@@ -139,7 +150,11 @@ bool CheckCounts(const RegionHeader& header, RegionError* error) {
                       PowerOfTwo(cells) && cells >= kBucketWays && cells <= kMaxCells;
   const bool twins = n(Section::kStackBodies) == stacks && n(Section::kCellValues) == cells &&
                      n(Section::kChunkOwners) == chunks && n(Section::kThreadBodies) == threads;
-  const bool rest = chunks >= 1 && chunks <= kMaxChunks && PowerOfTwo(threads) &&
+  const uint64_t ring = n(Section::kRing), open = n(Section::kOpenSteps);
+  const bool past = ring >= kMinRingWords && ring <= kMaxRingBytes / sizeof(uint64_t) &&
+                    open % 2 == 0 && open >= 2 * kMinRingWords &&
+                    open <= kMaxRingBytes / sizeof(uint64_t);
+  const bool rest = past && chunks >= 1 && chunks <= kMaxChunks && PowerOfTwo(threads) &&
                     threads <= kMaxThreads && PowerOfTwo(processes) && processes <= kMaxProcesses &&
                     n(Section::kDrops) == kKindLimit * kDropReasonLimit && words % 2 == 0 &&
                     words <= kMaxMappingsBytes / 4;

@@ -38,6 +38,11 @@ void SetIdentity(RegionHeader* header) {
   char boot[sizeof header->boot_id] = {};
   const uint32_t length = ReadSmallFile("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
   for (uint32_t i = 0; i < length && boot[i] != '\n'; ++i) header->boot_id[i] = boot[i];
+  utsname names = {};
+  sys::Call(SYS_uname, &names);
+  for (uint32_t i = 0; i + 1 < sizeof header->host_name && names.nodename[i] != '\0'; ++i) {
+    header->host_name[i] = names.nodename[i];
+  }
   header->created_monotonic_ns = MonotonicNs();
 }
 

@@ -5,9 +5,10 @@
 // of every section.
 //
 //   header │ stack tags │ stack bodies │ chunk owners │ chunks │ cell keys │ cell values │ threads
-//   │ processes │ …
+//   │ processes │ drops │ mappings │ ring │ open steps
 //            who is in     where its      who uses       the      who counts  what has
 //            the slot      frames are     the chunk      frames   in the cell been counted
+//   ring: the last minutes, step by step (region_ring.h); open steps: the one being filled, twice
 #pragma once
 
 #include <stdint.h>
@@ -17,7 +18,7 @@
 namespace sonde {
 
 inline constexpr uint64_t kRegionMagic = 0x4e4f4947'45524453;  // "SDREGION", little end first
-inline constexpr uint32_t kRegionVersion = 1;
+inline constexpr uint32_t kRegionVersion = 2;
 inline constexpr uint32_t kByteOrderMark = 0x01020304;
 inline constexpr uint64_t kSectionAlignment = 4096;
 
@@ -38,6 +39,8 @@ inline constexpr uint32_t kMaxProcesses = 1u << 10;
 inline constexpr uint32_t kMaxChunks = 1u << 24;
 inline constexpr uint32_t kMaxCells = 1u << 22;
 inline constexpr uint32_t kMaxMappingsBytes = 1u << 24;  // of one copy of the text
+inline constexpr uint64_t kMinRingWords = 64;
+inline constexpr uint32_t kMaxRingBytes = 1u << 27;  // of the past, and of its open step
 
 // What a cell counts. The unit of `amount` depends on it.
 enum class Kind : uint8_t {
@@ -95,7 +98,8 @@ struct ProcessSlot {
   Shared<uint64_t> start_ticks;  // field 22 of /proc/PID/stat
   Shared<uint64_t> parent;       // slot + 1; 0: none
   Shared<uint64_t> first_seen_ns;
-  Shared<uint64_t> reserved[4];
+  Shared<uint64_t> name[2];  // 16 bytes as the kernel has them
+  Shared<uint64_t> reserved[2];
 };
 
 struct DropCounter {
@@ -115,8 +119,10 @@ enum class Section : uint32_t {
   kProcesses,
   kDrops,
   kMappings,
+  kRing,
+  kOpenSteps,
 };
-inline constexpr uint32_t kSectionCount = 11;
+inline constexpr uint32_t kSectionCount = 13;
 
 struct SectionEntry {
   uint32_t id;
@@ -138,7 +144,8 @@ struct RegionHeader {
   int32_t host_pid;
   uint32_t bucket_ways;
   uint64_t host_start_ticks;
-  char boot_id[40];  // text, NUL-terminated
+  char boot_id[40];    // text, NUL-terminated
+  char host_name[64];  // the same
   uint64_t created_monotonic_ns;
   Shared<uint64_t> utc_offset_ns;
 
@@ -148,7 +155,10 @@ struct RegionHeader {
   Shared<uint32_t> process_high;  // the same
   Shared<uint32_t> chunk_cursor;  // where to look for a free chunk; a hint
   Shared<uint32_t> mappings_length[2];
-  Shared<uint32_t> mappings_active;  // sequence; its lowest bit says which copy is whole
+  Shared<uint32_t> mappings_active;   // sequence; its lowest bit says which copy is whole
+  Shared<uint32_t> open_step_active;  // the same, of the step that is being filled
+  Shared<uint64_t> ring_tail;         // words ever written before the oldest step that is whole
+  Shared<uint64_t> ring_head;         // words ever written: where the next step goes
 };
 
 }  // namespace sonde

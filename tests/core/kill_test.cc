@@ -6,12 +6,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "collectors/fold.h"
 #include "collectors/fold_capture.h"
 #include "collectors/safe/region_mappings.h"
+#include "collectors/safe/region_ring.h"
 #include "tests/core/model.h"
 #include "tests/core/region_for_testing.h"
 
@@ -19,8 +23,14 @@ namespace sonde {
 namespace {
 
 constexpr uint64_t kSecond = 1'000'000'000;
-constexpr RegionCounts kSmall = {
-    .stacks = 2, .chunks = 4, .cells = 2, .threads = 4, .processes = 2, .mappings_bytes = 64};
+constexpr RegionCounts kSmall = {.stacks = 2,
+                                 .chunks = 4,
+                                 .cells = 2,
+                                 .threads = 4,
+                                 .processes = 2,
+                                 .mappings_bytes = 64,
+                                 .ring_bytes = 512,
+                                 .open_step_bytes = 512};
 constexpr FoldOptions kEvictSoon = {.idle_folds = 1, .grace_ns = 1, .pressure_percent = 100};
 
 // Runs `body` in a child that dies before its k-th access. False: it came to its end.
@@ -139,6 +149,58 @@ TEST(KilledAtEveryAccess, AWriterOfMappingsLeavesTheLastWholeText) {
     EXPECT_EQ(read, died ? "the second\n" : "a third, longer text\n") << "killed at " << k;
   }
   EXPECT_GT(k, 4);
+}
+
+// What the steps of a ring hold, each as its first byte times a hundred plus its length.
+std::vector<int> StepsIn(const Region& region) {
+  std::vector<int> steps;
+  RingCursor cursor = OldestStep(region);
+  RingStep step;
+  std::vector<char> bytes(MaxStepBytes(region));
+  for (RingRead read; (read = ReadStep(region, &cursor, &step, bytes.data())) != RingRead::kEnd;) {
+    EXPECT_EQ(read, RingRead::kStep);
+    EXPECT_EQ(step.end_ns, step.start_ns + 1);
+    steps.push_back(bytes[0] * 100 + static_cast<int>(step.bytes));
+  }
+  return steps;
+}
+
+TEST(KilledAtEveryAccess, ARecorderLeavesWholeStepsAndTheNextOneGoesOn) {
+  const auto append = [](const RegionForTesting& region, char first, uint32_t bytes) {
+    const std::string payload(bytes, first);
+    const auto start_ns = static_cast<uint64_t>(first);
+    return AppendStep(*region, {start_ns, start_ns + 1, bytes}, payload.data());
+  };
+  int k = 0;
+  for (bool died = true; died; ++k) {
+    RegionForTesting region(kSmall);
+    // 64 words; records of 5 + 13, 5 + 14 and 5 + 12: the fourth needs the room of two.
+    ASSERT_TRUE(append(region, 1, 100) && append(region, 2, 110) && append(region, 3, 90));
+    died = DiesAt(k, [&] { append(region, 4, 200); });
+    const std::vector<int> steps = StepsIn(*region);
+    const std::vector<int> tries[] = {{200, 310, 390}, {310, 390}, {390}, {390, 600}};
+    EXPECT_TRUE(std::ranges::count(tries, steps) == 1) << "killed at " << k;
+    EXPECT_EQ(steps == tries[3], !died) << "killed at " << k;
+    ASSERT_TRUE(append(region, 5, 200));
+    EXPECT_EQ(StepsIn(*region).back(), 700) << "killed at " << k;
+  }
+  EXPECT_GT(k, 30);
+}
+
+TEST(KilledAtEveryAccess, AnOpenStepIsTheOldOneOrTheNewOne) {
+  int k = 0;
+  for (bool died = true; died; ++k) {
+    RegionForTesting region(kSmall);
+    ASSERT_TRUE(StoreOpenStep(*region, {1, 2, 8}, "an older"));
+    ASSERT_TRUE(StoreOpenStep(*region, {1, 3, 7}, "the old"));
+    died = DiesAt(k, [&] { StoreOpenStep(*region, {1, 4, 12}, "the new step"); });
+    RingStep step;
+    std::vector<char> bytes(MaxStepBytes(*region));
+    ASSERT_TRUE(ReadOpenStep(*region, &step, bytes.data())) << "killed at " << k;
+    EXPECT_EQ(std::string(bytes.data(), step.bytes), died ? "the old" : "the new step");
+    EXPECT_EQ(step.end_ns, died ? 3u : 4u);
+  }
+  EXPECT_GT(k, 7);
 }
 
 }  // namespace

@@ -24,8 +24,14 @@ constexpr uint64_t kSecond = 1'000'000'000;
 constexpr FoldOptions kEvictSoon = {.idle_folds = 1, .grace_ns = 1, .pressure_percent = 100};
 
 // One slot a bucket and as few of everything as there can be, so that everybody meets everybody.
-constexpr RegionCounts kTiny = {
-    .stacks = 2, .chunks = 2, .cells = 2, .threads = 2, .processes = 1, .mappings_bytes = 8};
+constexpr RegionCounts kTiny = {.stacks = 2,
+                                .chunks = 2,
+                                .cells = 2,
+                                .threads = 2,
+                                .processes = 1,
+                                .mappings_bytes = 8,
+                                .ring_bytes = 512,
+                                .open_step_bytes = 512};
 
 class Model : public testing::Test {
  protected:

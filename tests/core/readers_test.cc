@@ -12,6 +12,7 @@
 #include "collectors/fold.h"
 #include "collectors/fold_capture.h"
 #include "collectors/fold_recorder.h"
+#include "collectors/past.h"
 #include "tests/core/region_for_testing.h"
 
 namespace sonde {
@@ -64,13 +65,18 @@ class Readers : public testing::Test {
   std::mt19937_64 random_{42};
   uint64_t now_ = kSecond;
   RegionForTesting region_;
+  Past PastOf(uint64_t from_ns, uint64_t to_ns) const {
+    return ReadPast(*region_, from_ns, to_ns, 64 << 20);
+  }
+
+  Coverage coverage_{kSecond};
   Folder folder_{*region_, Folder::Start::kFromEmpty, {.idle_folds = 3}};
   std::vector<Reader> readers_;
   Counts all_;
 };
 
 TEST_F(Readers, ThatOverlapAtRandomEachSeeTheirOwnInterval) {
-  Recorder recorder(now_);
+  Recorder recorder(*region_, &coverage_, now_);
   folder_.AddSink(&recorder, now_);
   for (int step = 0; step < 20'000; ++step) {
     const uint64_t what = random_() % 100;
@@ -81,7 +87,8 @@ TEST_F(Readers, ThatOverlapAtRandomEachSeeTheirOwnInterval) {
   }
   while (!readers_.empty()) CheckAndClose(0);
   folder_.Fold(now_ += kSecond);
-  EXPECT_EQ(CountsOf(recorder.Collect(0, UINT64_MAX)), all_);
+  recorder.Flush();
+  EXPECT_EQ(CountsOf(PastOf(0, UINT64_MAX).profile), all_);
 }
 
 TEST_F(Readers, WithLittleMemoryCountWhatDoesNotFit) {
@@ -99,40 +106,95 @@ TEST_F(Readers, WithLittleMemoryCountWhatDoesNotFit) {
 }
 
 TEST_F(Readers, OfThePastGetWholeStepsAndAreToldWhich) {
-  Recorder recorder(now_, {.step_ns = 10 * kSecond, .steps = 6, .max_bytes = 1 << 20});
+  Recorder recorder(*region_, &coverage_, now_);
   folder_.AddSink(&recorder, now_);
-  for (uint64_t second = 1; second <= 100; ++second) {
+  for (uint64_t second = 1; second <= 105; ++second) {
     ASSERT_EQ(region_.Record(region_.Thread(1), 1 + second / 10), DropReason::kNone);
     folder_.Fold(now_ += kSecond);
   }
-  // 100 s, of which the last 6 steps are left: five whole ones and the one that has just begun.
-  const FoldProfile past = recorder.Collect(0, UINT64_MAX);
-  EXPECT_EQ(past.from_ns, 51 * kSecond);
-  EXPECT_EQ(past.to_ns, 101 * kSecond);
-  const FoldProfile part = recorder.Collect(75 * kSecond, 76 * kSecond);
-  EXPECT_EQ(part.from_ns, 71 * kSecond);
-  EXPECT_EQ(part.to_ns, 81 * kSecond);
+  // Ten whole steps and one that is being filled.
+  const Past past = PastOf(0, UINT64_MAX);
+  EXPECT_EQ(past.profile.from_ns, kSecond);
+  EXPECT_EQ(past.profile.to_ns, 106 * kSecond);
+  EXPECT_EQ(past.covered_ns, 105 * kSecond);
+  EXPECT_EQ(past.gaps, std::vector<Gap>());
+  const Past part = PastOf(75 * kSecond, 76 * kSecond);
+  EXPECT_EQ(part.profile.from_ns, 71 * kSecond);
+  EXPECT_EQ(part.profile.to_ns, 81 * kSecond);
+  EXPECT_EQ(part.oldest_ns, kSecond);
   uint64_t events = 0;
-  for (const FoldSample& sample : part.samples) events += sample.events;
+  for (const FoldSample& sample : part.profile.samples) events += sample.events;
   EXPECT_EQ(events, 10u);
-  EXPECT_EQ(recorder.Collect(0, kSecond).to_ns, 0u);
+  EXPECT_EQ(PastOf(0, kSecond).profile.to_ns, 0u);
 }
 
 TEST_F(Readers, OfThePastHaveAShorterPastWhenStacksAreMany) {
-  Recorder recorder(now_, {.step_ns = kSecond, .steps = 90, .max_bytes = 64 << 10});
+  Recorder recorder(*region_, &coverage_, now_, {.step_ns = kSecond});
   folder_.AddSink(&recorder, now_);
   uint64_t seed = 0;
-  for (int second = 0; second < 60; ++second) {
-    for (int i = 0; i < 100; ++i) {
-      ASSERT_EQ(region_.Record(region_.Thread(1), ++seed), DropReason::kNone);
+  for (int second = 0; second < 600; ++second) {
+    for (int i = 0; i < 200; ++i) {
+      ASSERT_EQ(region_.Record(region_.Thread(1), ++seed << 20), DropReason::kNone);
+    }
+    folder_.Fold(now_ += kSecond);
+    ASSERT_LE(recorder.memory_bytes(), size_t{1 << 20});
+  }
+  const Past past = PastOf(0, UINT64_MAX);
+  EXPECT_TRUE(past.is_overwritten);
+  EXPECT_EQ(past.oldest_ns, past.profile.from_ns);
+  EXPECT_GT(past.profile.from_ns, 40 * kSecond);
+  EXPECT_LT(past.profile.from_ns, 500 * kSecond);
+  EXPECT_EQ(past.profile.to_ns, now_);
+  EXPECT_EQ(past.profile.samples.size(),
+            (past.profile.to_ns - past.profile.from_ns) / kSecond * 200);
+}
+
+TEST_F(Readers, OfThePastAreToldOfGaps) {
+  {
+    Recorder first(*region_, &coverage_, now_);
+    folder_.AddSink(&first, now_);
+    for (int second = 0; second < 13; ++second) folder_.Fold(now_ += kSecond);
+    folder_.RemoveSink(&first, now_);
+  }
+  now_ += 7 * kSecond;  // nobody records
+  Recorder second(*region_, &coverage_, now_);
+  folder_.AddSink(&second, now_);
+  coverage_.Set(GapReason::kKillSwitch, now_ + 2 * kSecond);
+  coverage_.Set(GapReason::kNone, now_ + 6 * kSecond);
+  for (int i = 0; i < 10; ++i) folder_.Fold(now_ += kSecond);
+  const Past past = PastOf(0, UINT64_MAX);
+  EXPECT_EQ(past.profile.from_ns, kSecond);
+  EXPECT_EQ(past.profile.to_ns, 31 * kSecond);
+  EXPECT_EQ(past.covered_ns, 19 * kSecond);
+  ASSERT_EQ(past.gaps.size(), 2u);
+  EXPECT_EQ(past.gaps[0], (Gap{14 * kSecond, 21 * kSecond, GapReason::kAgentAway}));
+  EXPECT_EQ(past.gaps[1].reason, GapReason::kKillSwitch);
+  EXPECT_EQ(past.gaps[1].to_ns - past.gaps[1].from_ns, 4 * kSecond);
+}
+
+TEST_F(Readers, OfThePastSeeAHotStackThroughMoreStacksThanAStepHolds) {
+  Recorder recorder(*region_, &coverage_, now_, {.open_bytes = 64 << 10});
+  folder_.AddSink(&recorder, now_);
+  const ThreadId thread = region_.Thread(1);
+  uint64_t seed = 1000;
+  for (int second = 0; second < 20; ++second) {
+    for (int i = 0; i < 500; ++i) {
+      ASSERT_EQ(region_.Record(thread, ++seed << 20), DropReason::kNone);
+      ASSERT_EQ(region_.Record(thread, 7), DropReason::kNone);
     }
     folder_.Fold(now_ += kSecond);
     ASSERT_LE(recorder.memory_bytes(), size_t{64 << 10});
   }
-  const FoldProfile past = recorder.Collect(0, UINT64_MAX);
-  EXPECT_GT(past.from_ns, 40 * kSecond);
-  EXPECT_EQ(past.to_ns, now_);
-  EXPECT_EQ(past.samples.size(), (past.to_ns - past.from_ns) / kSecond * 100);
+  const Past past = PastOf(0, UINT64_MAX);
+  uint64_t hot = 0;
+  uint64_t events = LostIn(past.profile, DropReason::kReaderFull);
+  EXPECT_GT(events, 0u) << "the step held everything: the test shows nothing";
+  for (const FoldSample& sample : past.profile.samples) {
+    events += sample.events;
+    if (sample.frames[0] == 7) hot += sample.events;
+  }
+  EXPECT_EQ(events, 20'000u);
+  EXPECT_GE(hot, 9'800u);
 }
 
 }  // namespace

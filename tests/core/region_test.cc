@@ -144,7 +144,9 @@ class HostileRegion : public testing::Test {
                             .cells = 64,
                             .threads = 8,
                             .processes = 8,
-                            .mappings_bytes = 64}};
+                            .mappings_bytes = 64,
+                            .ring_bytes = 4096,
+                            .open_step_bytes = 1024}};
   std::vector<char> bytes_;
   Snapshot snapshot_;
   std::string error_;
@@ -166,7 +168,7 @@ TEST_F(HostileRegion, IsRefusedAtEveryShorterLength) {
 TEST_F(HostileRegion, OfAnotherVersionIsRefusedByNumber) {
   reinterpret_cast<RegionHeader*>(bytes_.data())->version = 99;
   EXPECT_FALSE(Read(bytes_, bytes_.size()));
-  EXPECT_EQ(error_, "region has version 99, expected 1");
+  EXPECT_EQ(error_, "region has version 99, expected 2: it was written by a newer agent");
 }
 
 TEST_F(HostileRegion, WithFlippedBitsNeverCrashesTheReader) {

@@ -27,7 +27,9 @@ constexpr RegionCounts kCramped = {.stacks = 256,
                                    .cells = 256,
                                    .threads = 64,
                                    .processes = 16,
-                                   .mappings_bytes = 64};
+                                   .mappings_bytes = 64,
+                                   .ring_bytes = 512,
+                                   .open_step_bytes = 512};
 
 // A stack that names its thread in every frame: a torn or misattributed one is seen.
 void RecordRounds(const Region& region, ThreadId thread, uint32_t tid) {
