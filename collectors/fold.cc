@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "collectors/safe/frame_store.h"
+#include "collectors/safe/live_table.h"
 #include "collectors/safe/region_record.h"
 #include "collectors/safe/stack_table.h"
 
@@ -67,6 +68,7 @@ const FoldReport& Folder::Fold(uint64_t now_ns) {
   FoldDrops();
   DecideOnPressure();
   FoldCells();
+  FoldLive();
   SweepStacks(now_ns);
   SweepThreads(now_ns);
   for (FoldSink* sink : sinks_) sink->OnFoldEnd(now_ns);
@@ -151,6 +153,26 @@ void Folder::FoldCell(uint32_t index) {
 void Folder::MarkUsed(const CellKey& key) {
   if (key.stack.index < stacks_.size()) stacks_[key.stack.index].used_fold = fold_;
   if (key.thread_slot < threads_.size()) threads_[key.thread_slot].used_fold = fold_;
+}
+
+// Stacks of live blocks stay, and with them the slots of their processes; blocks go with their
+// process. An entry that is being written names its stack a moment later: by then, or in the fold
+// after, before anything is freed.
+void Folder::FoldLive() {
+  report_.live = 0;
+  for (uint32_t i = 0; i < region_.counts.live; ++i) {
+    uint32_t process = 0;
+    StackId stack;
+    uint64_t word = 0;
+    if (!LiveOwner(region_, i, &process, &stack, &word)) continue;
+    if (process >= processes_.size() || ReadProcess(region_, process).state != SlotState::kLive) {
+      ForgetLive(region_, i, word);
+      continue;
+    }
+    ++report_.live;
+    processes_[process].used_fold = fold_;
+    if (stack.index < stacks_.size()) stacks_[stack.index].used_fold = fold_;
+  }
 }
 
 // False: what was counted has no owner any more, and is counted as lost.

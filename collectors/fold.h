@@ -30,6 +30,7 @@ struct FoldReport {
   uint32_t threads = 0;
   uint32_t stuck_writers =
       0;  // stack slots in writing: a handler is in there now, or was stopped there
+  uint32_t live = 0;  // sampled blocks that have not been freed
   uint32_t evicted_cells = 0;
   uint32_t freed_stacks = 0;
   uint32_t reclaimed = 0;  // slots and chunks of killed writers
@@ -84,6 +85,7 @@ class Folder {
   DropReason Describe(const CellKey& key, FoldDelta* delta);
   void Lose(Kind kind, DropReason reason, uint64_t events, uint64_t amount);
   void MarkUsed(const CellKey& key);
+  void FoldLive();
   bool HasOutlived(SlotAge* age, uint64_t now_ns) const;
   void SweepStacks(uint64_t now_ns);
   void SweepStack(uint32_t index, const StackTag& tag, uint64_t now_ns);

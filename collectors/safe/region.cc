@@ -6,6 +6,7 @@ namespace {
 
 static_assert(sizeof(StackBody) == 16 && sizeof(FrameChunk) == 128 && sizeof(SharedPair) == 16);
 static_assert(sizeof(ThreadBody) == 64 && sizeof(ProcessSlot) == 64 && sizeof(DropCounter) == 16);
+static_assert(sizeof(LiveBody) == 24);
 static_assert(sizeof(RegionHeader) <= kSectionAlignment);
 
 // In the order of Section.
@@ -13,7 +14,7 @@ constexpr uint32_t kEntryBytes[kSectionCount] = {
     sizeof(uint64_t),    sizeof(StackBody),   sizeof(uint32_t), sizeof(FrameChunk),
     sizeof(uint64_t),    sizeof(SharedPair),  sizeof(uint64_t), sizeof(ThreadBody),
     sizeof(ProcessSlot), sizeof(DropCounter), sizeof(uint64_t), sizeof(uint64_t),
-    sizeof(uint64_t),
+    sizeof(uint64_t),    sizeof(uint64_t),    sizeof(LiveBody),
 };
 
 struct Lengths {
@@ -26,7 +27,7 @@ Lengths LengthsOf(const RegionCounts& counts) {
            counts.threads, counts.threads, counts.processes, kKindLimit * kDropReasonLimit,
            uint64_t{counts.mappings_bytes} / sizeof(uint64_t) * 2,
            uint64_t{counts.ring_bytes} / sizeof(uint64_t),
-           uint64_t{counts.open_step_bytes} / sizeof(uint64_t) * 2}};
+           uint64_t{counts.open_step_bytes} / sizeof(uint64_t) * 2, counts.live, counts.live}};
 }
 
 // Async-signal-safe.
@@ -49,6 +50,7 @@ RegionCounts CountsForShift(int shift) {
   counts.cells = Scaled(base.cells, shift, kBucketWays, kMaxCells);
   counts.threads = Scaled(base.threads, shift, 64, kMaxThreads);
   counts.processes = Scaled(base.processes, shift, 64, kMaxProcesses);
+  counts.live = Scaled(base.live, shift, kBucketWays, kMaxLive);
   counts.mappings_bytes = Scaled(base.mappings_bytes, shift, 4096, kMaxMappingsBytes);
   counts.ring_bytes = Scaled(base.ring_bytes, shift, 4096, kMaxRingBytes);
   counts.open_step_bytes = Scaled(base.open_step_bytes, shift, 4096, kMaxRingBytes);
@@ -75,6 +77,8 @@ void SetPointers(char* base, const RegionHeader& header, Region* region) {
   region->mappings = reinterpret_cast<Shared<uint64_t>*>(at(Section::kMappings));
   region->ring = reinterpret_cast<Shared<uint64_t>*>(at(Section::kRing));
   region->open_steps = reinterpret_cast<Shared<uint64_t>*>(at(Section::kOpenSteps));
+  region->live_keys = reinterpret_cast<Shared<uint64_t>*>(at(Section::kLiveKeys));
+  region->live = reinterpret_cast<LiveBody*>(at(Section::kLiveBodies));
 }
 
 // Malloc-safe: may not allocate or block.
@@ -88,6 +92,7 @@ RegionCounts CountsOf(const RegionHeader& header) {
   counts.cells = count(Section::kCellKeys);
   counts.threads = count(Section::kThreadTags);
   counts.processes = count(Section::kProcesses);
+  counts.live = count(Section::kLiveKeys);
   counts.mappings_bytes = count(Section::kMappings) / 2 * uint32_t{sizeof(uint64_t)};
   counts.ring_bytes = count(Section::kRing) * uint32_t{sizeof(uint64_t)};
   counts.open_step_bytes = count(Section::kOpenSteps) / 2 * uint32_t{sizeof(uint64_t)};
@@ -146,10 +151,12 @@ bool CheckCounts(const RegionHeader& header, RegionError* error) {
   const uint64_t stacks = n(Section::kStackTags), cells = n(Section::kCellKeys);
   const uint64_t chunks = n(Section::kChunks), threads = n(Section::kThreadTags);
   const uint64_t processes = n(Section::kProcesses), words = n(Section::kMappings);
+  const uint64_t live = n(Section::kLiveKeys);
   const bool tables = PowerOfTwo(stacks) && stacks >= kBucketWays && stacks <= kMaxStacks &&
                       PowerOfTwo(cells) && cells >= kBucketWays && cells <= kMaxCells;
   const bool twins = n(Section::kStackBodies) == stacks && n(Section::kCellValues) == cells &&
-                     n(Section::kChunkOwners) == chunks && n(Section::kThreadBodies) == threads;
+                     n(Section::kLiveBodies) == live && n(Section::kChunkOwners) == chunks &&
+                     n(Section::kThreadBodies) == threads;
   const uint64_t ring = n(Section::kRing), open = n(Section::kOpenSteps);
   const bool past = ring >= kMinRingWords && ring <= kMaxRingBytes / sizeof(uint64_t) &&
                     open % 2 == 0 && open >= 2 * kMinRingWords &&
@@ -157,7 +164,8 @@ bool CheckCounts(const RegionHeader& header, RegionError* error) {
   const bool rest = past && chunks >= 1 && chunks <= kMaxChunks && PowerOfTwo(threads) &&
                     threads <= kMaxThreads && PowerOfTwo(processes) && processes <= kMaxProcesses &&
                     n(Section::kDrops) == kKindLimit * kDropReasonLimit && words % 2 == 0 &&
-                    words <= kMaxMappingsBytes / 4;
+                    words <= kMaxMappingsBytes / 4 && PowerOfTwo(live) && live >= kBucketWays &&
+                    live <= kMaxLive;
   if (tables && twins && rest) return true;
   error->Add("region tables have impossible sizes: ").Add(stacks).Add(" stacks, ").Add(chunks);
   error->Add(" chunks, ").Add(cells).Add(" cells, ").Add(threads).Add(" threads");
@@ -170,7 +178,7 @@ const char* DropReasonName(DropReason reason) {
   static constexpr const char* kNames[] = {
       "none",         "stack_table_full", "frames_full",  "cell_table_full", "contended",
       "counter_full", "stale_stack",      "stale_thread", "scratch_busy",    "no_thread_slot",
-      "bad_sample",   "no_room_on_stack", "reentered",    "reader_full",
+      "bad_sample",   "no_room_on_stack", "reentered",    "reader_full",     "live_table_full",
   };
   const auto i = static_cast<uint32_t>(reason);
   return i < sizeof kNames / sizeof *kNames ? kNames[i] : "unknown";

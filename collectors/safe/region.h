@@ -14,13 +14,14 @@
 
 namespace sonde {
 
-// How many entries each table has. Stacks, cells and threads are powers of two.
+// How many entries each table has. Stacks, cells, threads and live blocks are powers of two.
 struct RegionCounts {
   uint32_t stacks = 8192;
   uint32_t chunks = 8192;
   uint32_t cells = 16384;
   uint32_t threads = 4096;
   uint32_t processes = 1024;
+  uint32_t live = 16384;
   uint32_t mappings_bytes = 65536;    // of each of the two copies
   uint32_t ring_bytes = 768 << 10;    // of the steps of the past
   uint32_t open_step_bytes = 131072;  // of each of the two copies of the step being filled
@@ -45,7 +46,9 @@ struct Region {
   Shared<uint64_t>* mappings = nullptr;    // two copies, one behind the other
   Shared<uint64_t>* ring = nullptr;        // words
   Shared<uint64_t>* open_steps = nullptr;  // two copies, one behind the other
-  RegionCounts counts = {0, 0, 0, 0, 0, 0, 0, 0};
+  Shared<uint64_t>* live_keys = nullptr;
+  LiveBody* live = nullptr;
+  RegionCounts counts = {0, 0, 0, 0, 0, 0, 0, 0, 0};
 };
 
 // Malloc-safe: may not allocate or block. The largest tables that fit; what is left over becomes

@@ -5,7 +5,7 @@
 // of every section.
 //
 //   header │ stack tags │ stack bodies │ chunk owners │ chunks │ cell keys │ cell values │ threads
-//   │ processes │ drops │ mappings │ ring │ open steps
+//   │ processes │ drops │ mappings │ ring │ open steps │ live keys │ live bodies
 //            who is in     where its      who uses       the      who counts  what has
 //            the slot      frames are     the chunk      frames   in the cell been counted
 //   ring: the last minutes, step by step (region_ring.h); open steps: the one being filled, twice
@@ -38,6 +38,7 @@ inline constexpr uint32_t kMaxThreads = 1u << 14;
 inline constexpr uint32_t kMaxProcesses = 1u << 10;
 inline constexpr uint32_t kMaxChunks = 1u << 24;
 inline constexpr uint32_t kMaxCells = 1u << 22;
+inline constexpr uint32_t kMaxLive = 1u << 20;
 inline constexpr uint32_t kMaxMappingsBytes = 1u << 24;  // of one copy of the text
 inline constexpr uint64_t kMinRingWords = 64;
 inline constexpr uint32_t kMaxRingBytes = 1u << 27;  // of the past, and of its open step
@@ -45,7 +46,10 @@ inline constexpr uint32_t kMaxRingBytes = 1u << 27;  // of the past, and of its 
 // What a cell counts. The unit of `amount` depends on it.
 enum class Kind : uint8_t {
   kNone = 0,
-  kCpu = 1,  // events: samples; amount: nanoseconds of CPU time
+  kCpu = 1,    // events: samples; amount: nanoseconds of CPU time
+  kAlloc = 2,  // events: allocations; amount: bytes; of all that the samples stand for
+  kMmap = 3,   // the same of large anonymous mappings
+  kLive = 4,   // never in a cell: drops of blocks that are counted as allocated but not as live
 };
 inline constexpr uint32_t kKindLimit = 16;
 
@@ -65,6 +69,7 @@ enum class DropReason : uint8_t {
   kNoRoomOnStack = 11,  // too little room below the stack pointer
   kReentered = 12,      // the handler interrupted itself
   kReaderFull = 13,     // the memory of a capture or of the recorder is used up
+  kLiveTableFull = 14,  // both buckets of the block's address are taken
 };
 inline constexpr uint32_t kDropReasonLimit = 16;
 
@@ -102,6 +107,13 @@ struct ProcessSlot {
   Shared<uint64_t> reserved[2];
 };
 
+// A sampled block that has not been freed; its key (live_table.h) lies in kLiveKeys.
+struct LiveBody {
+  Shared<uint64_t> owner;  // stack:18 | stack generation:14 | tid:22 | kind:4
+  Shared<uint64_t> size;   // bytes, as asked for
+  Shared<uint64_t> birth;  // hundredths of a second since the region was made:32 | interval:32
+};
+
 struct DropCounter {
   Shared<uint64_t> events;
   Shared<uint64_t> amount;
@@ -121,8 +133,10 @@ enum class Section : uint32_t {
   kMappings,
   kRing,
   kOpenSteps,
+  kLiveKeys,
+  kLiveBodies,
 };
-inline constexpr uint32_t kSectionCount = 13;
+inline constexpr uint32_t kSectionCount = 15;
 
 struct SectionEntry {
   uint32_t id;

@@ -28,6 +28,7 @@ constexpr RegionCounts kSmall = {.stacks = 2,
                                  .cells = 2,
                                  .threads = 4,
                                  .processes = 2,
+                                 .live = 1,
                                  .mappings_bytes = 64,
                                  .ring_bytes = 512,
                                  .open_step_bytes = 512};

@@ -29,6 +29,7 @@ constexpr RegionCounts kTiny = {.stacks = 2,
                                 .cells = 2,
                                 .threads = 2,
                                 .processes = 1,
+                                .live = 1,
                                 .mappings_bytes = 8,
                                 .ring_bytes = 512,
                                 .open_step_bytes = 512};

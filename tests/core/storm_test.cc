@@ -27,6 +27,7 @@ constexpr RegionCounts kCramped = {.stacks = 256,
                                    .cells = 256,
                                    .threads = 64,
                                    .processes = 16,
+                                   .live = 64,
                                    .mappings_bytes = 64,
                                    .ring_bytes = 512,
                                    .open_step_bytes = 512};

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/safe/live_table.h"
+
+namespace sonde {
+namespace {
+
+enum class LiveState : uint8_t { kFree = 0, kWriting = 1, kLive = 2, kHeld = 3 };
+
+constexpr int kMaxAttempts = 4;
+constexpr int kAddressBits = 44;  // of address / 8
+constexpr uint64_t kAddressMask = (uint64_t{1} << kAddressBits) - 1;
+constexpr uint64_t kProcessMask = kMaxProcesses - 1;
+
+// state:2 | generation:8 | process:10 | address / 8:44
+struct LiveKey {
+  LiveState state;
+  uint32_t generation;
+  uint32_t process_slot;
+  uint64_t address;
+
+  // Async-signal-safe.
+  static LiveKey Of(uint64_t word) {
+    return {static_cast<LiveState>(word >> 62), static_cast<uint32_t>(word >> 54) & 0xff,
+            static_cast<uint32_t>(word >> kAddressBits & kProcessMask), (word & kAddressMask) * 8};
+  }
+  // Async-signal-safe.
+  uint64_t word() const {
+    return static_cast<uint64_t>(state) << 62 | uint64_t{generation & 0xff} << 54 |
+           (process_slot & kProcessMask) << kAddressBits | (address / 8 & kAddressMask);
+  }
+};
+
+struct Buckets {
+  uint32_t first_slot[2];
+};
+
+// Async-signal-safe. The second differs from the first unless there is only one.
+Buckets BucketsOf(const Region& region, uint32_t process_slot, uint64_t address) {
+  const uint64_t name = uint64_t{process_slot} << kAddressBits | address / 8;
+  const uint64_t hash = name * 0x9e3779b97f4a7c15;
+  const uint32_t mask = region.counts.live / kBucketWays - 1;
+  const uint32_t a = static_cast<uint32_t>(hash >> 40) & mask;
+  const uint32_t b = a ^ ((static_cast<uint32_t>(hash >> 20) | 1) & mask);
+  return {{a * kBucketWays, b * kBucketWays}};
+}
+
+// Async-signal-safe. The slot in which this block is live, and its word.
+uint32_t FindLive(const Region& region, const Buckets& buckets, uint32_t process_slot,
+                  uint64_t address, uint64_t* word) {
+  constexpr uint64_t kAnyGeneration = ~(uint64_t{0xff} << 54);
+  const uint64_t wanted = LiveKey{LiveState::kLive, 0, process_slot, address}.word();
+  for (const uint32_t first : buckets.first_slot) {
+    for (uint32_t i = first; i < first + kBucketWays; ++i) {
+      *word = region.live_keys[i].Load();
+      if ((*word & kAnyGeneration) == wanted) return i;
+    }
+  }
+  return kNoLive;
+}
+
+// Async-signal-safe. A free slot of the emptier bucket.
+uint32_t FindFree(const Region& region, const Buckets& buckets, uint64_t* word) {
+  uint32_t most_free = 0;
+  uint32_t index = kNoLive;
+  for (const uint32_t first : buckets.first_slot) {
+    uint32_t free = 0;
+    uint32_t at = kNoLive;
+    uint64_t at_word = 0;
+    for (uint32_t i = first; i < first + kBucketWays; ++i) {
+      const uint64_t key = region.live_keys[i].Load();
+      if (LiveKey::Of(key).state != LiveState::kFree) continue;
+      if (free++ == 0) at = i, at_word = key;
+    }
+    if (free > most_free) most_free = free, index = at, *word = at_word;
+  }
+  return index;
+}
+
+// Async-signal-safe. The slot is ours (writing): give it its content and let it be seen.
+DropReason FillSlot(const Region& region, uint32_t index, const LiveBlock& block, LiveKey writing) {
+  LiveBody& body = region.live[index];
+  body.owner.Store(uint64_t{block.stack.index} << 40 |
+                   uint64_t{block.stack.generation & kStackGenerationMask} << 26 |
+                   uint64_t{block.tid & ((1u << 22) - 1)} << 4 | static_cast<uint64_t>(block.kind));
+  body.size.Store(block.size);
+  body.birth.Store(uint64_t{block.birth} << 32 | block.interval);
+  LiveKey live = writing;
+  live.state = LiveState::kLive;
+  const bool done = region.live_keys[index].Cas(writing.word(), live.word());
+  return done ? DropReason::kNone : DropReason::kContended;
+}
+
+// Async-signal-safe.
+StackId StackOfOwner(uint64_t owner) {
+  return {static_cast<uint32_t>(owner >> 40) & (kMaxStacks - 1),
+          static_cast<uint32_t>(owner >> 26) & kStackGenerationMask};
+}
+
+// Async-signal-safe.
+uint64_t FreeWord(LiveKey key) {
+  return LiveKey{LiveState::kFree, key.generation + 1, 0, 0}.word();
+}
+
+}  // namespace
+
+DropReason AddLive(const Region& region, const LiveBlock& block, bool* replaced) {
+  *replaced = false;
+  if (block.address >= kMaxLiveAddress || block.address % 8 != 0) return DropReason::kBadSample;
+  const Buckets buckets = BucketsOf(region, block.process_slot, block.address);
+  for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
+    uint64_t word = 0;
+    uint32_t index = FindLive(region, buckets, block.process_slot, block.address, &word);
+    const bool ghost = index != kNoLive;
+    if (!ghost) index = FindFree(region, buckets, &word);
+    if (index == kNoLive) return DropReason::kLiveTableFull;
+    const uint32_t generation = LiveKey::Of(word).generation + (ghost ? 1 : 0);
+    const LiveKey writing{LiveState::kWriting, generation & 0xff, block.process_slot,
+                          block.address};
+    if (!region.live_keys[index].Cas(word, writing.word())) continue;
+    *replaced = ghost;
+    return FillSlot(region, index, block, writing);
+  }
+  return DropReason::kContended;
+}
+
+bool TakeLive(const Region& region, uint32_t process_slot, uint64_t address) {
+  const Buckets buckets = BucketsOf(region, process_slot, address);
+  uint64_t word = 0;
+  const uint32_t index = FindLive(region, buckets, process_slot, address, &word);
+  return index != kNoLive && region.live_keys[index].Cas(word, FreeWord(LiveKey::Of(word)));
+}
+
+uint32_t HoldLive(const Region& region, uint32_t process_slot, uint64_t address) {
+  const Buckets buckets = BucketsOf(region, process_slot, address);
+  uint64_t word = 0;
+  const uint32_t index = FindLive(region, buckets, process_slot, address, &word);
+  if (index == kNoLive) return kNoLive;
+  LiveKey held = LiveKey::Of(word);
+  held.state = LiveState::kHeld;
+  return region.live_keys[index].Cas(word, held.word()) ? index : kNoLive;
+}
+
+void ReleaseLive(const Region& region, uint32_t index, bool gone) {
+  const uint64_t word = region.live_keys[index].Load();
+  LiveKey key = LiveKey::Of(word);
+  if (key.state != LiveState::kHeld) return;
+  key.state = LiveState::kLive;
+  // Who loses here is a cold side that gave the process up: then the entry is free already.
+  static_cast<void>(region.live_keys[index].Cas(word, gone ? FreeWord(key) : key.word()));
+}
+
+bool ReadLive(const Region& region, uint32_t index, LiveBlock* block, uint64_t* word) {
+  *word = region.live_keys[index].Load();
+  const LiveKey key = LiveKey::Of(*word);
+  if (key.state != LiveState::kLive && key.state != LiveState::kHeld) return false;
+  const LiveBody& body = region.live[index];
+  const uint64_t owner = body.owner.Load();
+  const uint64_t birth = body.birth.Load();
+  block->address = key.address;
+  block->process_slot = key.process_slot;
+  block->stack = StackOfOwner(owner);
+  block->tid = static_cast<uint32_t>(owner >> 4) & ((1u << 22) - 1);
+  block->kind = static_cast<Kind>(owner & 15);
+  block->size = body.size.Load();
+  block->birth = static_cast<uint32_t>(birth >> 32);
+  block->interval = static_cast<uint32_t>(birth);
+  const LiveKey after = LiveKey::Of(region.live_keys[index].Load());
+  return after.generation == key.generation && after.address == key.address &&
+         after.process_slot == key.process_slot && after.state != LiveState::kWriting;
+}
+
+bool LiveOwner(const Region& region, uint32_t index, uint32_t* process_slot, StackId* stack,
+               uint64_t* word) {
+  *word = region.live_keys[index].Load();
+  const LiveKey key = LiveKey::Of(*word);
+  if (key.state == LiveState::kFree) return false;
+  *process_slot = key.process_slot;
+  *stack = StackOfOwner(region.live[index].owner.Load());
+  return true;
+}
+
+bool ForgetLive(const Region& region, uint32_t index, uint64_t word) {
+  return region.live_keys[index].Cas(word, FreeWord(LiveKey::Of(word)));
+}
+
+}  // namespace sonde

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which sampled blocks are live: (process, address) → stack, size, birth, thread. Set-associative
+// as the stack table: nothing moves, and nothing is left behind when a block goes.
+//
+//   free ──CAS──► writing ──CAS──► live ──CAS──► free, generation + 1      malloc … free
+//                                   │ ▲
+//                                  CAS CAS                                 while realloc decides
+//                                   ▼ │
+//                                  held ──CAS──► free, generation + 1
+//
+// Called by the allocation hooks (insert, take, hold) and by the cold side (read, forget). The
+// order "recorded before malloc returns, taken before the real free begins" is the caller's; with
+// it a key that a free looks for is there, and one address is never live twice in one process. The
+// stack of an entry stays in the stack table because the fold marks the stacks of all entries as
+// used (fold.cc); an entry whose stack has gone all the same names a generation that is no more.
+//
+// A block that was freed without us (RTLD_DEEPBIND, __libc_free) stays until its address is freed
+// or sampled again through us. Thread-safety: lock-free, bounded. Memory: counts.live × 32 bytes.
+#pragma once
+
+#include <stdint.h>
+
+#include "collectors/safe/region.h"
+#include "collectors/safe/stack_table.h"
+
+namespace sonde {
+
+inline constexpr uint64_t kMaxLiveAddress = uint64_t{1} << 47;
+inline constexpr uint64_t kLiveTicksPerSecond = 100;  // of LiveBlock::birth
+
+struct LiveBlock {
+  uint64_t address = 0;  // a multiple of 8 below kMaxLiveAddress
+  uint32_t process_slot = 0;
+  StackId stack;
+  uint32_t tid = 0;
+  Kind kind = Kind::kNone;  // kAlloc or kMmap
+  uint64_t size = 0;        // as asked for
+  uint32_t birth = 0;       // in ticks since the region was made
+  uint32_t interval = 0;    // mean bytes between samples when it was chosen
+};
+
+inline constexpr uint32_t kNoLive = UINT32_MAX;
+
+// Malloc-safe: may not allocate or block. kNone: the block is in the table. `replaced` says that
+// its address was there already: that one was freed without us.
+[[nodiscard]] DropReason AddLive(const Region& region, const LiveBlock& block, bool* replaced);
+
+// Malloc-safe: may not allocate or block. True: the block was in the table and is not any more.
+bool TakeLive(const Region& region, uint32_t process_slot, uint64_t address);
+
+// Malloc-safe: may not allocate or block. Keeps the entry while its address may already be
+// somebody else's: nobody finds it, readers still count it. Its index, or kNoLive.
+uint32_t HoldLive(const Region& region, uint32_t process_slot, uint64_t address);
+
+// Malloc-safe: may not allocate or block. Ends a hold: the block is gone, or still there.
+void ReleaseLive(const Region& region, uint32_t index, bool gone);
+
+// Async-signal-safe. What lies at `index`; false: nothing, or it changed meanwhile. `word` is for
+// ForgetLive.
+bool ReadLive(const Region& region, uint32_t index, LiveBlock* block, uint64_t* word);
+
+// Async-signal-safe. Whether the entry is taken, and by which process; cheaper than ReadLive, and
+// tells of half-written entries too.
+bool LiveOwner(const Region& region, uint32_t index, uint32_t* process_slot, StackId* stack,
+               uint64_t* word);
+
+// Cold path only. Frees the entry if it still is what `word` says.
+bool ForgetLive(const Region& region, uint32_t index, uint64_t word);
+
+}  // namespace sonde
