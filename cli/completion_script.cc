@@ -14,12 +14,12 @@ struct Flag {
   std::string long_name;   // "--seconds"
   std::string short_name;  // "-s", or empty
   std::string help;
-  std::string values;  // "function thread mapping", when only these are allowed
+  std::string values;  // "function line module thread", when only these are allowed
   bool takes_value = false;
   bool takes_file = false;
 };
 
-// "function|thread|mapping" as the option's type name says it.
+// "function|line|module|thread" as the option's type name says it.
 std::string ValuesOf(const CLI::Option& option) {
   std::string type = option.get_type_name();
   if (type.find('|') == std::string::npos) return "";

@@ -10,6 +10,7 @@
 
 #include "cli/cpu_summary.h"
 #include "cli/render.h"
+#include "cli/render_report.h"
 
 namespace sonde::cli {
 
@@ -21,12 +22,11 @@ struct CpuHeader {
   std::string next;
 };
 
-void RenderCpu(std::ostream& out, const Terminal& terminal, const CpuHeader& header,
-               const CpuSummary& summary, const CpuQuestion& question);
-nlohmann::json CpuToJson(const CpuHeader& header, const CpuSummary& summary,
-                         const CpuQuestion& question);
+// "pid 7 redis-server  0.81 cores over 2.00 s  from …": the first line, also of pictures.
+std::string CpuTitle(const CpuHeader& header, const CpuSummary& summary);
 
-// "a < b < c", cut to the width, the root's side first to go.
-std::string OneLineStack(const std::vector<std::string>& leaf_first, size_t width);
+void RenderCpu(std::ostream& out, const Terminal& terminal, const CpuHeader& header,
+               const CpuSummary& summary);
+nlohmann::json CpuToJson(const CpuHeader& header, const CpuSummary& summary);
 
 }  // namespace sonde::cli

@@ -28,17 +28,6 @@ std::string BaseName(const std::string& path) {
   return slash == std::string::npos ? path : path.substr(slash + 1);
 }
 
-// The text of a label, also of a numeric one; nullptr-like "" with found == false when it is
-// missing.
-std::pair<bool, std::string> LabelValue(const Profile& profile, const Sample& sample,
-                                        const std::string& key) {
-  for (const Label& label : sample.labels) {
-    if (profile.Text(label.key) != key) continue;
-    return {true, label.text != 0 ? profile.Text(label.text) : std::to_string(label.number)};
-  }
-  return {false, ""};
-}
-
 // Every location as the row numbers of its frames, innermost first: inlined functions are frames as
 // well.
 class Frames {
@@ -110,8 +99,7 @@ class FilterPass {
 
   bool Keeps(const Sample& sample) const {
     if (!filter_.label_key.empty()) {
-      const auto [found, value] = LabelValue(profile_, sample, filter_.label_key);
-      if (!found || value != filter_.label_value) return false;
+      if (LabelText(profile_, sample, filter_.label_key) != filter_.label_value) return false;
     }
     const auto any = [&](const std::vector<bool>& matches) {
       return std::any_of(sample.locations.begin(), sample.locations.end(),
@@ -122,10 +110,14 @@ class FilterPass {
 
  private:
   bool Matches(const Location& location, const NameMatcher& matcher) const {
+    if (location.mapping != kNone &&
+        matcher(profile_.Text(profile_.mappings[location.mapping].file)))
+      return true;
     if (location.lines.empty()) return matcher(AddressName(profile_, location));
     return std::any_of(location.lines.begin(), location.lines.end(), [&](const Line& line) {
-      return line.function != kNone &&
-             matcher(profile_.Text(profile_.functions[line.function].name));
+      if (line.function == kNone) return false;
+      const Function& function = profile_.functions[line.function];
+      return matcher(profile_.Text(function.name)) || matcher(profile_.Text(function.file));
     });
   }
 
@@ -174,8 +166,7 @@ std::vector<Row> LabelRows(const Profile& profile, const std::string& key, uint3
   std::map<std::string, int64_t> sums;
   for (const Sample& sample : profile.samples) {
     if (!filter.Keeps(sample)) continue;
-    const auto [found, value] = LabelValue(profile, sample, key);
-    Add(sample.values[type], &sums[found ? value : kNoLabel]);
+    Add(sample.values[type], &sums[LabelText(profile, sample, key).value_or(kNoLabel)]);
   }
   std::vector<Row> rows;
   for (const auto& [name, sum] : sums) rows.push_back({name, "", 0, "", sum, sum});
@@ -194,50 +185,91 @@ std::vector<Row> StackRows(const Profile& profile, GroupBy group_by, uint32_t ty
 
 class TreeMaker {
  public:
-  TreeMaker() { tree_.nodes.emplace_back(); }
+  TreeMaker() {
+    tree_.frames.emplace_back();
+    tree_.nodes.emplace_back();
+  }
 
-  void Count(const Sample& sample, int64_t value, Frames* frames) {
+  // `above`: a frame above the outermost one; empty: none.
+  void Count(const Sample& sample, int64_t value, const std::string& above, Frames* frames) {
     uint32_t node = 0;
     Add(value, &tree_.nodes[0].cumulative);
+    if (!above.empty()) node = Enter(0, LabelFrame(above), value);
     for (auto location = sample.locations.rbegin(); location != sample.locations.rend();
          ++location) {
       const std::vector<uint32_t>& rows = frames->Of(*location);
-      for (auto row = rows.rbegin(); row != rows.rend(); ++row) {
-        node = Child(node, *row, frames->rows()[*row].name);
-        Add(value, &tree_.nodes[node].cumulative);
-      }
+      for (auto row = rows.rbegin(); row != rows.rend(); ++row)
+        node = Enter(node, FrameOf(*row, *frames), value);
     }
     Add(value, &tree_.nodes[node].flat);
   }
 
   CallTree Take() {
-    for (CallNode& node : tree_.nodes) {
-      std::sort(node.children.begin(), node.children.end(), [&](uint32_t a, uint32_t b) {
-        const CallNode& x = tree_.nodes[a];
-        const CallNode& y = tree_.nodes[b];
-        return std::make_tuple(~Magnitude(x.cumulative), std::string_view(x.name), a) <
-               std::make_tuple(~Magnitude(y.cumulative), std::string_view(y.name), b);
-      });
-    }
+    const auto heavier = [&](uint32_t a, uint32_t b) {
+      const CallNode& x = tree_.nodes[a];
+      const CallNode& y = tree_.nodes[b];
+      return std::make_tuple(~Magnitude(x.cumulative), std::string_view(tree_.FrameOf(x).name), a) <
+             std::make_tuple(~Magnitude(y.cumulative), std::string_view(tree_.FrameOf(y).name), b);
+    };
+    for (CallNode& node : tree_.nodes)
+      std::sort(node.children.begin(), node.children.end(), heavier);
     return std::move(tree_);
   }
 
  private:
-  uint32_t Child(uint32_t parent, uint32_t row, const std::string& name) {
-    const uint64_t key = uint64_t{parent} << 32 | row;
+  uint32_t LabelFrame(const std::string& name) {
+    const auto [entry, fresh] = labels_.try_emplace(name, 0);
+    if (fresh) entry->second = NewFrame({name, "", 0, "", true});
+    return entry->second;
+  }
+
+  uint32_t FrameOf(uint32_t row, Frames& frames) {
+    const auto [entry, fresh] = frame_of_row_.try_emplace(row, 0);
+    if (fresh) {
+      const Row& from = frames.rows()[row];
+      entry->second = NewFrame({from.name, from.file, from.line, from.mapping, false});
+    }
+    return entry->second;
+  }
+
+  uint32_t NewFrame(Frame frame) {
+    tree_.frames.push_back(std::move(frame));
+    return static_cast<uint32_t>(tree_.frames.size() - 1);
+  }
+
+  uint32_t Enter(uint32_t parent, uint32_t frame, int64_t value) {
+    const uint64_t key = uint64_t{parent} << 32 | frame;
     const auto next = static_cast<uint32_t>(tree_.nodes.size());
     const auto [entry, fresh] = children_.try_emplace(key, next);
-    if (!fresh) return entry->second;
-    tree_.nodes.push_back({name, 0, 0, {}});
-    tree_.nodes[parent].children.push_back(next);
-    return next;
+    if (fresh) {
+      tree_.nodes.push_back({frame, 0, 0, {}});
+      tree_.nodes[parent].children.push_back(next);
+    }
+    Add(value, &tree_.nodes[entry->second].cumulative);
+    return entry->second;
   }
 
   CallTree tree_;
-  std::unordered_map<uint64_t, uint32_t> children_;  // parent and row -> node
+  std::unordered_map<uint32_t, uint32_t> frame_of_row_;
+  std::unordered_map<std::string, uint32_t> labels_;
+  std::unordered_map<uint64_t, uint32_t> children_;  // parent and frame -> node
 };
 
 }  // namespace
+
+std::optional<std::string> LabelText(const Profile& profile, const Sample& sample,
+                                     std::string_view key) {
+  for (const Label& label : sample.labels) {
+    if (profile.Text(label.key) != key) continue;
+    return label.text != 0 ? profile.Text(label.text) : std::to_string(label.number);
+  }
+  return std::nullopt;
+}
+
+void ApplyFilter(const Filter& filter, Profile* profile) {
+  const FilterPass pass(*profile, filter);
+  std::erase_if(profile->samples, [&](const Sample& sample) { return !pass.Keeps(sample); });
+}
 
 NameMatcher ContainsText(std::string text) {
   return [text = std::move(text)](std::string_view name) {
@@ -285,16 +317,17 @@ Result<Report> MakeReport(const Profile& profile, const ReportOptions& options) 
 }
 
 Result<CallTree> MakeCallTree(const Profile& profile, const ReportOptions& options) {
-  if (options.group_by == GroupBy::kLabel) {
-    return Error{"a call tree by label: expected a grouping by function, line or mapping"};
-  }
   const auto type = ChooseSampleType(profile, options.sample_type);
   if (!type) return Error{type.error()};
   const FilterPass filter(profile, options.filter);
-  Frames frames(profile, options.group_by);
+  const bool by_label = options.group_by == GroupBy::kLabel;
+  Frames frames(profile, by_label ? GroupBy::kFunction : options.group_by);
   TreeMaker maker;
   for (const Sample& sample : profile.samples) {
-    if (filter.Keeps(sample)) maker.Count(sample, sample.values[*type], &frames);
+    if (!filter.Keeps(sample)) continue;
+    std::string above;
+    if (by_label) above = LabelText(profile, sample, options.label_key).value_or(kNoLabel);
+    maker.Count(sample, sample.values[*type], above, &frames);
   }
   CallTree tree = maker.Take();
   tree.type = profile.Text(profile.sample_types[*type].type);

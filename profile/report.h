@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,7 @@ using NameMatcher = std::function<bool(std::string_view)>;
 NameMatcher ContainsText(std::string text);
 
 struct Filter {
+  // A frame matches by its function, its source file or the path of its binary.
   NameMatcher focus;      // a sample stays if one of its frames matches …
   NameMatcher ignore;     // … and none matches this
   std::string label_key;  // and, with a key, if its label's text is `label_value`
@@ -46,7 +48,7 @@ struct Row {
   std::string file;        // kFunction and kLine, if known
   int64_t line = 0;        // kLine
   std::string mapping;     // path of the leaf's or first caller's binary; empty: none
-  int64_t flat = 0;        // in it
+  int64_t flat = 0;        // in it; of a label: all that has it
   int64_t cumulative = 0;  // in it or below it; once a sample, however often it is on the stack
 };
 
@@ -63,8 +65,17 @@ struct Report {
 // An error when there is no such sample type.
 Result<Report> MakeReport(const Profile& profile, const ReportOptions& options);
 
-struct CallNode {
+// One line of a stack, as the grouping names it.
+struct Frame {
   std::string name;
+  std::string file;  // kFunction and kLine, if known
+  int64_t line = 0;  // kLine
+  std::string mapping;
+  bool is_label = false;  // a label's value, above the functions
+};
+
+struct CallNode {
+  uint32_t frame = 0;  // index into CallTree::frames
   int64_t flat = 0;
   int64_t cumulative = 0;
   std::vector<uint32_t> children;  // indexes into CallTree::nodes, by |cumulative|
@@ -73,11 +84,21 @@ struct CallNode {
 struct CallTree {
   std::string type;
   std::string unit;
-  std::vector<CallNode> nodes;  // nodes[0] is the root, above all stacks, without name
+  std::vector<Frame> frames;    // frames[0] is the root's: without name
+  std::vector<CallNode> nodes;  // nodes[0] is the root, above all stacks
+
+  const Frame& FrameOf(const CallNode& node) const { return frames[node.frame]; }
 };
 
-// Grouping by label is an error: a label is not on the stack.
+// By label: the label's values are the callers of the outermost functions.
 Result<CallTree> MakeCallTree(const Profile& profile, const ReportOptions& options);
+
+// A label's value as text, also of a number; nullopt: the sample has no such label.
+std::optional<std::string> LabelText(const Profile& profile, const Sample& sample,
+                                     std::string_view key);
+
+// Drops the samples that the filter does not keep.
+void ApplyFilter(const Filter& filter, Profile* profile);
 
 // How a frame without function is called: "libfoo.so+0x1a2b" (offset in the file), or the bare
 // address.

@@ -26,25 +26,26 @@ constexpr const char* kNotSearched =
     "leaks, stuck threads and deadlocks: this version does not look for them";
 
 std::string HottestThread(const CpuSummary& summary) {
-  const CpuThread& thread = summary.threads[0];
+  const ReportThread& thread = summary.view.threads()[0];
   const double window_ns = summary.window_seconds * 1e9;
   return thread.name + (thread.tid > 0 ? " (tid " + std::to_string(thread.tid) + ")" : "") + ", " +
-         (window_ns > 0 ? Percent(thread.ns, window_ns) + " of a core"
-                        : Percent(thread.ns, summary.total_ns) + " of the CPU time");
+         (window_ns > 0 ? Percent(thread.value, window_ns) + " of a core"
+                        : Percent(thread.value, summary.view.total()) + " of the CPU time");
 }
 
 void RenderHot(Page* page, const CpuSummary& summary) {
   if (summary.window_seconds > 0)
-    page->Line("CPU", Fixed(summary.total_ns / 1e9 / summary.window_seconds, 2) + " cores over " +
-                          Seconds(summary.window_seconds));
-  if (!summary.threads.empty()) page->Line("thread", HottestThread(summary));
-  if (summary.heaviest.frames.empty()) return;
-  const CpuRow& top = summary.rows[0];
+    page->Line("CPU", Fixed(summary.view.total() / 1e9 / summary.window_seconds, 2) +
+                          " cores over " + Seconds(summary.window_seconds));
+  if (!summary.view.threads().empty()) page->Line("thread", HottestThread(summary));
+  const ReportStack heaviest = summary.view.Heaviest();
+  if (heaviest.frames.empty()) return;
+  const ReportRow top = summary.view.Rows()[0];
   page->Line("function",
-             ShortFunctionName(top.name) + "  " + Percent(top.flat_ns, summary.total_ns));
-  const std::string share = Percent(summary.heaviest.ns, summary.total_ns) + "  ";
-  page->Line("heaviest", share + OneLineStack(summary.heaviest.frames,
-                                              page->text_width() - DisplayWidth(share)));
+             ShortFunctionName(top.name) + "  " + Percent(top.flat, summary.view.total()));
+  const std::string share = Percent(heaviest.value, summary.view.total()) + "  ";
+  page->Line("heaviest",
+             share + OneLineStack(heaviest.frames, page->text_width() - DisplayWidth(share)));
 }
 
 void RenderText(const Options& options, const Connection& connection, const Captured& captured,
@@ -59,7 +60,7 @@ void RenderText(const Options& options, const Connection& connection, const Capt
     page.Title(connection.description() + "  " + captured.agent + "  " + UtcTime(now.count()));
   RenderHot(&page, summary);
   page.Line("unseen", kNotSearched);
-  for (const std::string& sentence : NotCoveredIn(summary)) page.More(sentence);
+  for (const std::string& sentence : NotCoveredIn(summary.view.comments())) page.More(sentence);
   const std::string target = AsTyped(options.target);
   page.Line("next",
             "sonde cpu " + target + (connection.is_agent() ? "   |   sonde status " + target : ""));
@@ -71,9 +72,9 @@ ExitCode Look(const Options& options) {
     CaptureOptions capture;
     capture.seconds = kLookSeconds;
     const Captured captured = CaptureCpu(&connection, capture);
-    CpuQuestion question;
+    ReportQuestion question;
     question.only_pid = captured.only_pid;
-    const CpuSummary summary = SummariseCpu(captured.profile, question);
+    const CpuSummary summary = SummariseCpu(ReadProfile(captured.profile), question);
     if (!options.json) {
       RenderText(options, connection, captured, summary);
       return ExitCode::kClean;
@@ -81,9 +82,9 @@ ExitCode Look(const Options& options) {
     const CpuHeader header{options.target.text, captured.process, captured.agent, "",
                            "sonde cpu " + AsTyped(options.target)};
     std::cout << nlohmann::json{{"status", connection.status()},
-                                {"cpu", CpuToJson(header, summary, question)},
+                                {"cpu", CpuToJson(header, summary)},
                                 {"not_searched", kNotSearched}}
-                     .dump(2)
+                     .dump(2, ' ', false, kReplaceBadUtf8)
               << "\n";
     return ExitCode::kClean;
   } catch (const NoAgent& none) {

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include "cli/outcome.h"
-#include "profile/encode.h"
 #include "profile/pprof.h"
 
 namespace sonde::cli {
@@ -22,7 +21,7 @@ class Sampled {
     Add({"[signal blocked]", "hash", "main"}, 5, "main", 7, 7);
     Add({"other", "main"}, 5, "child", 8, 8);
   }
-  std::string Bytes() { return pprof::Encode(profile_); }
+  pprof::Profile Copy() const { return profile_; }
   pprof::Profile& profile() { return profile_; }
 
  private:
@@ -48,73 +47,72 @@ class Sampled {
   pprof::StringTable strings_;
 };
 
-CpuRow RowOf(const CpuSummary& summary, const std::string& name) {
-  for (const CpuRow& row : summary.rows)
+ReportRow RowOf(const CpuSummary& summary, const std::string& name) {
+  for (const ReportRow& row : summary.view.Rows())
     if (row.name == name) return row;
   return {};
 }
 
 TEST(SummariseCpu, CountsRecursionOnceAndOrdersByFlat) {
-  const CpuSummary summary = SummariseCpu(Sampled().Bytes(), {});
-  EXPECT_EQ(summary.samples, 100);
-  EXPECT_EQ(summary.total_ns, 1e9);
-  EXPECT_EQ(summary.rows[0].name, "spin");
-  EXPECT_EQ(RowOf(summary, "spin").cumulative_ns, 6e8);
-  EXPECT_EQ(RowOf(summary, "main").cumulative_ns, 1e9);
-  EXPECT_EQ(RowOf(summary, "main").flat_ns, 0);
-  EXPECT_EQ(summary.heaviest.frames, (std::vector<std::string>{"spin", "spin", "main"}));
+  const CpuSummary summary = SummariseCpu(Sampled().Copy(), {});
+  EXPECT_EQ(summary.view.samples(), 100);
+  EXPECT_EQ(summary.view.total(), 1e9);
+  EXPECT_EQ(summary.view.Rows()[0].name, "spin");
+  EXPECT_EQ(RowOf(summary, "spin").cumulative, 6e8);
+  EXPECT_EQ(RowOf(summary, "main").cumulative, 1e9);
+  EXPECT_EQ(RowOf(summary, "main").flat, 0);
+  EXPECT_EQ(summary.view.Heaviest().frames, (std::vector<std::string>{"spin", "spin", "main"}));
 }
 
 TEST(SummariseCpu, ShowsLossesAsLosses) {
-  const CpuSummary summary = SummariseCpu(Sampled().Bytes(), {});
-  EXPECT_EQ(summary.lost_ns, 5e7);
-  ASSERT_EQ(summary.lost.size(), 1u);
-  EXPECT_EQ(summary.lost[0].name, "[signal blocked]");
+  const CpuSummary summary = SummariseCpu(Sampled().Copy(), {});
+  EXPECT_EQ(summary.view.lost(), 5e7);
+  ASSERT_EQ(summary.view.losses().size(), 1u);
+  EXPECT_EQ(summary.view.losses()[0].name, "[signal blocked]");
 }
 
 TEST(SummariseCpu, FocusAndIgnoreLeaveTheTotalAlone) {
-  CpuQuestion question;
+  ReportQuestion question;
   question.focus = "^(spin|hash)$";
   question.ignore = "signal";
-  const CpuSummary summary = SummariseCpu(Sampled().Bytes(), question);
-  EXPECT_EQ(summary.total_ns, 1e9);
-  EXPECT_EQ(summary.shown_ns, 9e8);
-  EXPECT_EQ(RowOf(summary, "other").cumulative_ns, 0);
+  const CpuSummary summary = SummariseCpu(Sampled().Copy(), question);
+  EXPECT_EQ(summary.view.total(), 1e9);
+  EXPECT_EQ(summary.view.shown(), 9e8);
+  EXPECT_EQ(RowOf(summary, "other").cumulative, 0);
 }
 
 TEST(SummariseCpu, OneProcessOfATree) {
-  CpuQuestion question;
+  ReportQuestion question;
   question.only_pid = 8;
-  const CpuSummary summary = SummariseCpu(Sampled().Bytes(), question);
-  EXPECT_EQ(summary.total_ns, 5e7);
-  ASSERT_EQ(summary.threads.size(), 1u);
-  EXPECT_EQ(summary.threads[0].name, "child");
+  const CpuSummary summary = SummariseCpu(Sampled().Copy(), question);
+  EXPECT_EQ(summary.view.total(), 5e7);
+  ASSERT_EQ(summary.view.threads().size(), 1u);
+  EXPECT_EQ(summary.view.threads()[0].name, "child");
 }
 
 TEST(SummariseCpu, ByThreadTellsThreadsOfOneNameApart) {
-  CpuQuestion question;
+  ReportQuestion question;
   question.by = "thread";
-  const CpuSummary summary = SummariseCpu(Sampled().Bytes(), question);
-  EXPECT_EQ(RowOf(summary, "worker (tid 70)").flat_ns, 6e8);
-  EXPECT_EQ(RowOf(summary, "main (tid 7)").flat_ns, 3.5e8);
+  const CpuSummary summary = SummariseCpu(Sampled().Copy(), question);
+  EXPECT_EQ(RowOf(summary, "worker (tid 70)").flat, 6e8);
+  EXPECT_EQ(RowOf(summary, "main (tid 7)").flat, 3.5e8);
 }
 
 TEST(SummariseCpu, RefusesWhatIsNoCpuProfile) {
   Sampled sampled;
   for (auto& type : sampled.profile().sample_types) type.type = type.unit;
-  EXPECT_THROW(SummariseCpu(sampled.Bytes(), {}), CliError);
-  EXPECT_THROW(SummariseCpu("<html>not a profile</html>", {}), CliError);
-  CpuQuestion question;
+  EXPECT_THROW(SummariseCpu(sampled.Copy(), {}), CliError);
+  EXPECT_THROW(ReadProfile("<html>not a profile</html>"), CliError);
+  ReportQuestion question;
   question.focus = "(";
-  EXPECT_THROW(SummariseCpu(Sampled().Bytes(), question), CliError);
+  EXPECT_THROW(SummariseCpu(Sampled().Copy(), question), CliError);
 }
 
 TEST(DropsIn, AreUnknownUnlessAnAgentWroteTheProfile) {
-  CpuSummary summary;
-  EXPECT_FALSE(DropsIn(summary));
-  summary.comments = {"sonde 0.1.0: CPU sampled at 100 Hz",
-                      "dropped in this interval: 3 samples, stack_cut"};
-  EXPECT_EQ(DropsIn(summary), std::vector<std::string>{"3 samples, stack_cut"});
+  EXPECT_FALSE(DropsIn({}));
+  EXPECT_EQ(DropsIn({"sonde 0.1.0: CPU sampled at 100 Hz",
+                     "dropped in this interval: 3 samples, stack_cut"}),
+            std::vector<std::string>{"3 samples, stack_cut"});
 }
 
 }  // namespace

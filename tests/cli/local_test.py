@@ -42,7 +42,7 @@ class CommandLine(Case):
             'COMP_WORDS=(sonde st); COMP_CWORD=1; _sonde; echo "${COMPREPLY[@]}"\n' \
             'COMP_WORDS=(sonde cpu --fo); COMP_CWORD=2; _sonde; echo "${COMPREPLY[@]}"\n'
         done = subprocess.run(["bash", "-c", check], capture_output=True, text=True, check=True, timeout=20)
-        self.assertEqual(done.stdout.splitlines(), ["function thread mapping", "status", "--focus"])
+        self.assertEqual(done.stdout.splitlines(), ["function line module thread", "status", "--focus --format"])
 
     def test_reference_in_the_docs_is_up_to_date(self):
         reference = subprocess.run([os.environ["SONDE_REFERENCE"]], capture_output=True, text=True,
@@ -57,7 +57,7 @@ class Agent(Case):
     def test_cpu_shows_the_known_shares(self):
         _, port = self.fake_agent()
         answer = self.sonde_json("cpu", f":{port}", "-s", "2")
-        shares = {row["name"]: row["flat_ns"] / answer["cpu_ns"] for row in answer["rows"]}
+        shares = {row["name"]: row["flat"] / answer["total"] for row in answer["rows"]}
         self.assertAlmostEqual(shares["sonde::testing::ParseRequest()"], 0.594, delta=0.02)
         self.assertAlmostEqual(shares["sonde::testing::HashKey()"], 0.297, delta=0.02)
         self.assertEqual(answer["lost"][0]["name"], "[signal blocked]")
@@ -68,7 +68,7 @@ class Agent(Case):
         _, port = self.fake_agent()
         live = self.sonde_json("cpu", f":{port}", "-s", "1", "-o", "x.pb.gz")
         saved = self.sonde_json("cpu", "x.pb.gz")
-        for key in ("rows", "threads", "cpu_ns", "heaviest_stack", "lost", "not_covered"):
+        for key in ("rows", "threads", "total", "heaviest_stack", "lost", "not_covered"):
             self.assertEqual(saved[key], live[key], key)
 
     def test_profile_to_stdout_is_the_profile_and_nothing_else(self):
@@ -82,7 +82,7 @@ class Agent(Case):
         _, port = self.fake_agent()
         self.sonde("cpu", f":{port}", "-s", "1", "-o", "x.pb.gz")
         self.assertIn("worker-2 (tid", self.sonde("cpu", "x.pb.gz", "--by", "thread")[0])
-        self.assertIn("fake_agent", self.sonde("cpu", "x.pb.gz", "--by", "mapping")[0])
+        self.assertIn("fake_agent", self.sonde("cpu", "x.pb.gz", "--by", "module")[0])
         self.assertNotIn("ParseRequest", self.sonde("cpu", "x.pb.gz", "--focus", "HashKey")[0])
         self.assertNotIn("HashKey", self.sonde("cpu", "x.pb.gz", "--ignore", "HashKey")[0].replace(
             "ignore HashKey", ""))

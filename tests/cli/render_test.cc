@@ -61,7 +61,11 @@ TEST(OneLineStack, KeepsTheLeafAndSaysThatMoreWasCut) {
 
 TEST(RenderCpu, SaysThatNothingWasBurnt) {
   std::ostringstream out;
-  RenderCpu(out, Terminal{false, false, 100}, {"7", "pid 7 idle", "agent 1", "", ""}, {}, {});
+  pprof::Profile idle;
+  pprof::StringTable strings(&idle.strings);
+  idle.sample_types = {{strings.Intern("cpu"), strings.Intern("nanoseconds")}};
+  RenderCpu(out, Terminal{false, false, 100}, {"7", "pid 7 idle", "agent 1", "", ""},
+            SummariseCpu(std::move(idle), {}));
   EXPECT_NE(out.str().find("no CPU was burnt"), std::string::npos) << out.str();
 }
 

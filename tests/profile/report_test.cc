@@ -53,7 +53,7 @@ TEST(Report, GroupsByLine) {
   options.group_by = GroupBy::kLine;
   const auto report = MakeReport(SampleProfile(), options);
   const Row& scan = report->rows[1];
-  EXPECT_EQ(scan.name, "scan");
+  EXPECT_EQ(tree->FrameOf(scan).name, "scan");
   EXPECT_EQ(scan.file, "app.cc");
   EXPECT_EQ(scan.line, 41);
   EXPECT_EQ(scan.mapping, "/srv/app");
@@ -124,19 +124,20 @@ TEST(CallTree, SumsUpEveryPathFromTheRoot) {
   EXPECT_EQ(nodes[0].cumulative, 100 * kMs);
   ASSERT_EQ(nodes[0].children.size(), 2u);
   const CallNode& main = nodes[nodes[0].children[0]];
-  EXPECT_EQ(main.name, "main");
+  EXPECT_EQ(tree->FrameOf(main).name, "main");
   EXPECT_EQ(main.cumulative, 60 * kMs);
   EXPECT_EQ(main.flat, 0);
   const CallNode& handle = nodes[main.children[0]];
-  EXPECT_EQ(handle.name, "handle");
+  EXPECT_EQ(tree->FrameOf(handle).name, "handle");
   EXPECT_EQ(handle.cumulative, 50 * kMs);
   const CallNode& parse = nodes[handle.children[0]];
-  EXPECT_EQ(parse.name, "parse");
+  EXPECT_EQ(tree->FrameOf(parse).name, "parse");
   const CallNode& scan = nodes[parse.children[0]];
-  EXPECT_EQ(scan.name, "scan");  // the inlined function lies below the one that it is part of
+  EXPECT_EQ(tree->FrameOf(scan).name,
+            "scan");  // the inlined function lies below the one that it is part of
   EXPECT_EQ(scan.flat, 30 * kMs);
   const CallNode& recursive = nodes[handle.children[1]];
-  EXPECT_EQ(recursive.name, "handle");
+  EXPECT_EQ(tree->FrameOf(recursive).name, "handle");
   EXPECT_EQ(recursive.flat, 20 * kMs);
 }
 
@@ -147,10 +148,22 @@ TEST(CallTree, FlatValuesSumUpToTheRoot) {
   EXPECT_EQ(sum, tree->nodes[0].cumulative);
 }
 
-TEST(CallTree, ByLabelIsAnError) {
+TEST(CallTree, ByLabelPutsTheLabelsValueAboveTheStack) {
   ReportOptions options;
   options.group_by = GroupBy::kLabel;
-  EXPECT_FALSE(MakeCallTree(SampleProfile(), options).ok());
+  options.label_key = "thread";
+  const auto tree = MakeCallTree(SampleProfile(), options);
+  ASSERT_TRUE(tree.ok()) << tree.error();
+  std::map<std::string, int64_t> threads;
+  for (const uint32_t child : tree->nodes[0].children)
+    threads[tree->FrameOf(tree->nodes[child]).name] = tree->nodes[child].cumulative / kMs;
+  EXPECT_EQ(threads, (std::map<std::string, int64_t>{{"a", 40}, {"b", 20}, {"[none]", 40}}));
+}
+
+TEST(Filter, MatchesSourceFilesToo) {
+  ReportOptions options;
+  options.filter.ignore = ContainsText("app.cc");
+  EXPECT_EQ(MakeReport(SampleProfile(), options)->filtered, 40 * kMs);
 }
 
 }  // namespace
