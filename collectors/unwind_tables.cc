@@ -211,8 +211,9 @@ UnwindStatus UnwindTables::Status() const {
   status.modules.reserve(entries_.size());
   for (const auto& entry : entries_) {
     const LoadedObject& object = entry->object;
-    status.modules.push_back({object.name, object.base, object.text_low, object.text_high,
-                              entry->coverage, entry->block.memory.size(), entry->block.counts});
+    status.modules.push_back({object.name, object.base, object.image, object.text_low,
+                              object.text_high, entry->coverage, entry->block.memory.size(),
+                              entry->block.counts});
     status.not_covered += entry->coverage != UnwindCoverage::kCovered ? 1 : 0;
   }
   status.other_code_ranges = other_code_.size();

@@ -38,6 +38,7 @@ enum class UnwindCoverage : uint8_t {
 struct UnwindModuleStatus {
   std::string name;  // as in LoadedObject
   uint64_t base = 0;
+  uint64_t image = 0;  // where its ELF header is
   uint64_t text_low = 0;
   uint64_t text_high = 0;
   UnwindCoverage coverage = UnwindCoverage::kNoUnwindData;

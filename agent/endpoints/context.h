@@ -35,6 +35,7 @@ struct Context {
   std::vector<ListenerState> listeners;
 
   int open_captures = 0;
+  int open_dumps = 0;                                         // of all threads
   std::map<std::string, uint64_t> profile_downloads;          // by profile
   std::map<std::pair<std::string, int>, uint64_t> responses;  // by path of the table, status
   ThreadTotals thread_totals;

@@ -12,6 +12,10 @@ constexpr Endpoint kTable[] = {
     {"GET", "/debug/pprof/", Need::kRead, ServePprofIndex, "", "index of profiles"},
     {"GET", "/debug/pprof/profile", Need::kRead, ServeCpuProfile, "seconds, hz",
      "CPU profile, gzipped profile.proto; waits for `seconds` (30)"},
+    {"GET", "/debug/pprof/threads", Need::kRead, ServeThreads, "debug=0|1|2",
+     "where every thread stands; debug=1: grouped text, debug=2: one by one"},
+    {"GET", "/debug/pprof/goroutine", Need::kRead, ServeThreads, "debug=0|1|2",
+     "the same, under the name that Go's tools ask for"},
     {"GET", "/debug/pprof/cmdline", Need::kRead, ServeCommandLine, "",
      "command line of the process, NUL-separated"},
     {"GET", "/debug/pprof/symbol", Need::kRead, ServeSymbols, "0xADDRESS+0xADDRESS",
@@ -20,6 +24,8 @@ constexpr Endpoint kTable[] = {
      "function names of addresses"},
     {"GET", "/debug/sonde/status", Need::kRead, ServeStatus, "format=text",
      "what the agent does, loses and costs, as JSON"},
+    {"GET", "/debug/sonde/threads", Need::kRead, ServeThreadsJson, "",
+     "where every thread stands, grouped by stack, as JSON"},
     {"GET", "/debug/sonde/config", Need::kRead, ServeConfig, "",
      "all settings: value, where it came from, what is accepted"},
     {"POST", "/debug/sonde/config", Need::kChange, ChangeConfig, "name=value, for=10m",
@@ -32,11 +38,8 @@ constexpr Endpoint kTable[] = {
 };
 
 constexpr MissingProfile kMissing[] = {
-    {"heap", "live heap by call site"},
-    {"allocs", "allocations by call site"},
-    {"goroutine", "stacks of all threads"},
-    {"threadcreate", "stacks that made threads"},
-    {"block", "waiting for locks, by who waited"},
+    {"heap", "live heap by call site"},           {"allocs", "allocations by call site"},
+    {"threadcreate", "stacks that made threads"}, {"block", "waiting for locks, by who waited"},
     {"mutex", "waiting for locks, by who held"},
 };
 

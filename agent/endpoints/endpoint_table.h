@@ -35,6 +35,8 @@ http::Answer ServeFrontPage(Context&, const http::Request&);
 http::Answer ServePprofIndex(Context&, const http::Request&);
 http::Answer RedirectToPprofIndex(Context&, const http::Request&);
 http::Answer ServeCpuProfile(Context&, const http::Request&);
+http::Answer ServeThreads(Context&, const http::Request&);
+http::Answer ServeThreadsJson(Context&, const http::Request&);
 http::Answer ServeCommandLine(Context&, const http::Request&);
 http::Answer ServeSymbols(Context&, const http::Request&);
 http::Answer ServeStatus(Context&, const http::Request&);

@@ -55,6 +55,8 @@ http::Answer ServePprofIndex(Context& context, const http::Request&) {
   content += Row("<a href=\"profile?seconds=30\">profile</a>",
                  std::to_string(status.cpu_samples) + " samples",
                  "CPU profile; seconds=N and hz=N may be given");
+  content += Row("<a href=\"threads?debug=1\">threads</a>", std::to_string(status.threads.size()),
+                 "where every thread stands; debug=2: one by one");
   content += Row("<a href=\"cmdline\">cmdline</a>", "", "command line");
   content += Row("<a href=\"symbol\">symbol</a>", "", "function names of addresses");
   content += "</table>\n<p>Not in this version:</p>\n<table>\n";

@@ -77,6 +77,9 @@ struct AgentStatus {
   std::vector<std::string> objects_without_unwind_data;
 };
 
+class FindingsSource;
+class ThreadsSource;
+
 class AgentSources {
  public:
   virtual ~AgentSources() = default;
@@ -91,6 +94,9 @@ class AgentSources {
   // The kill switch: everything silent within a second, until the process ends or On() is called.
   virtual void Off() = 0;
   virtual void On() = 0;
+  // Null: this agent cannot look at threads, or looks for nothing.
+  [[nodiscard]] virtual ThreadsSource* Threads() { return nullptr; }
+  [[nodiscard]] virtual FindingsSource* Findings() { return nullptr; }
 };
 
 }  // namespace sonde

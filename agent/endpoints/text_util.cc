@@ -71,4 +71,25 @@ std::string FormatDecimal(double value) {
          digits;
 }
 
+std::string HexText(uint64_t value) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (; value != 0 || text.empty(); value >>= 4) text.insert(text.begin(), kDigits[value & 15]);
+  return "0x" + text;
+}
+
+std::string DurationText(double seconds) {
+  if (!(seconds >= 0)) return "0 s";
+  if (seconds < 10) {
+    const std::string text = FormatDecimal(seconds);
+    return text.substr(0, text.size() - 2) + " s";
+  }
+  if (seconds > 9e9) return "long";
+  const auto whole = static_cast<uint64_t>(seconds);
+  if (whole < 60) return std::to_string(whole) + " s";
+  const uint64_t minutes = whole / 60;
+  if (minutes < 60) return std::to_string(minutes) + " m " + std::to_string(whole % 60) + " s";
+  return std::to_string(minutes / 60) + " h " + std::to_string(minutes % 60) + " m";
+}
+
 }  // namespace sonde

@@ -113,6 +113,7 @@ LiveSources::LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRail
       cpu_(cpu),
       rails_(rails),
       agent_tid_(agent_tid),
+      threads_(cpu, agent_tid),
       started_unix_ms_(UnixMs()),
       executable_(ReadLink("/proc/self/exe")) {}
 

@@ -9,6 +9,7 @@
 #include "agent/config/config_store.h"
 #include "agent/endpoints/sources.h"
 #include "agent/life/guard_rails.h"
+#include "agent/life/live_threads.h"
 #include "collectors/cpu.h"
 
 namespace sonde::life {
@@ -24,6 +25,7 @@ class LiveSources : public AgentSources {
   [[nodiscard]] std::string CommandLine() override;
   void Off() override { off_ = true; }
   void On() override { off_ = false; }
+  [[nodiscard]] ThreadsSource* Threads() override { return &threads_; }
 
   [[nodiscard]] const std::string& executable() const { return executable_; }
   // The kill switch, until On().
@@ -43,6 +45,7 @@ class LiveSources : public AgentSources {
   CpuCollector* cpu_;
   const GuardRails* rails_;
   int agent_tid_;
+  LiveThreads threads_;
   int64_t started_unix_ms_;
   std::string executable_;
   bool off_ = false;

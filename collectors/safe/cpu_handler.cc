@@ -8,6 +8,7 @@
 #include "collectors/safe/cpu_timers.h"
 #include "collectors/safe/region_record.h"
 #include "collectors/safe/scratch.h"
+#include "collectors/safe/stack_request.h"
 #include "collectors/safe/sys.h"
 #include "collectors/safe/unwind_probe.h"
 
@@ -110,6 +111,21 @@ void CountExpiry(TimerSlot& timer, uint64_t expiries, const ucontext_t& context)
   CountBlocked(thread, expiries - 1, weight_ns - period_ns);
 }
 
+// Async-signal-safe. For a dump of all threads: this one was running.
+void AnswerStackRequest(TimerCookie cookie, const ucontext_t& context) {
+  const InsideMark inside;
+  StackRequest* request = BeginStackAnswer(cookie);
+  if (request == nullptr) {
+    g_stale.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  WalkResult walk{0, StackEnd::kUnreadable};
+  if (HasRoom(context)) {
+    walk = WalkStack(g_tables, RegistersOf(context), StackBounds{}, request->frames, kMaxDepth);
+  }
+  EndStackAnswer(request, walk.depth, walk.end);
+}
+
 // Async-signal-safe. Takes over a rate that the tree's agent changed since.
 void FollowAgent(TimerSlot& timer) {
   if (g_setup.wanted_period_ns == nullptr) return;
@@ -131,6 +147,9 @@ void CpuSignalHandler(int signal, siginfo_t* info, void* context) {
   if (info->si_code != SI_TIMER || !TimerCookie::IsOurs(cookie)) {
     if (g_setup.foreign_signal != nullptr) g_setup.foreign_signal(signal, *info, context);
     return;
+  }
+  if (IsStackRequest(TimerCookie::Unpack(cookie))) {
+    return AnswerStackRequest(TimerCookie::Unpack(cookie), *static_cast<ucontext_t*>(context));
   }
   TimerSlot* timer = FindTimer(cookie);
   if (timer == nullptr) {
@@ -174,6 +193,7 @@ uint64_t StaleCpuSignals() { return g_stale.load(std::memory_order_relaxed); }
 
 // Async-signal-safe.
 void CpuHandlerAfterFork() {
+  StackRequestsAfterFork();
   g_scratch.ResetAfterFork();
   g_tables.AfterForkInChild();
   g_inside.store(&g_no_word, std::memory_order_relaxed);

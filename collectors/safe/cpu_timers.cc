@@ -18,6 +18,9 @@ constinit TimerBudget g_budget{};
 constinit uint32_t g_next_hint = 0;
 constinit bool g_allowed = true;
 
+// Kernel ids of one-shot timers, plus 1; 0: free.
+constinit int64_t g_one_shots[kMaxOneShots]{};
+
 // Threads with a small alternate stack; few hosts have any. 0: free.
 constexpr uint32_t kMaxForbidden = 256;
 constinit std::atomic<int> g_forbidden[kMaxForbidden]{};
@@ -85,6 +88,13 @@ void StopLocked(TimerSlot& slot) {
   if (slot.tid.load(std::memory_order_relaxed) == 0) return;
   sys::Call(SYS_timer_delete, slot.kernel_id);
   FreeLocked(slot);
+}
+
+void StopOneShotLocked(uint32_t number) {
+  if (g_one_shots[number] == 0) return;
+  sys::Call(SYS_timer_delete, g_one_shots[number] - 1);
+  g_one_shots[number] = 0;
+  ReturnToBudget();
 }
 
 // A tid that is used again: its old thread is gone.
@@ -196,10 +206,38 @@ void ReapTimers(void (*gone)(ThreadId thread)) {
 }
 
 // Async-signal-safe.
+int StartOneShot(int tid, TimerCookie cookie, uint64_t after_ns, int signal) {
+  SignalBlock block;
+  SpinGuard guard(g_lock);
+  if (!g_allowed || signal == 0) return -EBUSY;
+  if (IsForbidden(tid)) return -EPERM;
+  uint32_t number = 0;
+  while (number < kMaxOneShots && g_one_shots[number] != 0) ++number;
+  if (number == kMaxOneShots || !TakeFromBudget()) return -EAGAIN;
+  int32_t kernel_id = 0;
+  const long created = CreateTimer(tid, signal, cookie.Pack(), &kernel_id);
+  if (sys::Failed(created)) {
+    ReturnToBudget();
+    return static_cast<int>(created);
+  }
+  g_one_shots[number] = int64_t{kernel_id} + 1;
+  SetTime(kernel_id, after_ns, 0);
+  return static_cast<int>(number);
+}
+
+// Async-signal-safe.
+void StopOneShot(uint32_t number) {
+  SignalBlock block;
+  SpinGuard guard(g_lock);
+  if (number < kMaxOneShots) StopOneShotLocked(number);
+}
+
+// Async-signal-safe.
 void StopAllTimers(StopReason) {
   SignalBlock block;
   SpinGuard guard(g_lock);
   g_allowed = false;
+  for (uint32_t number = 0; number < kMaxOneShots; ++number) StopOneShotLocked(number);
   for (TimerSlot& slot : g_slots) {
     if (g_held.load(std::memory_order_relaxed) == 0) break;
     StopLocked(slot);
@@ -253,6 +291,7 @@ TimerSlot& TimerAt(uint32_t index) { return g_slots[index]; }
 void TimersAfterFork() {
   g_lock.Reset();
   g_budget = TimerBudget{};  // the parent's: nothing of this process is in it
+  for (int64_t& one_shot : g_one_shots) one_shot = 0;
   // Every slot, whatever the count says: the fork may have come between the two.
   for (TimerSlot& slot : g_slots) {
     if (slot.tid.load(std::memory_order_relaxed) != 0) FreeLocked(slot);

@@ -90,6 +90,16 @@ void SetTimerPeriod(uint64_t period_ns);
 // Gives one timer another period, from within its own handler; 0 disarms it. Async-signal-safe.
 void ResetTimer(TimerSlot& slot, uint64_t period_ns);
 
+// A timer that fires once, for a thread whose stack is wanted now. `cookie` is what its signal
+// carries. Same rules, limits and refusals as StartTimer; -EAGAIN also when kMaxOneShots are under
+// way. Returns a number for StopOneShot. Async-signal-safe.
+constexpr uint32_t kMaxOneShots = 32;
+int StartOneShot(int tid, TimerCookie cookie, uint64_t after_ns, int signal);
+
+// Whether it fired or not. Not one that StopAllTimers has deleted: then the number means nothing
+// any more, and is ignored. Async-signal-safe.
+void StopOneShot(uint32_t number);
+
 // RLIMIT_SIGPENDING belongs to the whole uid (traps 14), so all processes of the tree share one
 // budget: `total` and `mine` are shared words that count what all, and what this process, hold.
 // Cold path only.

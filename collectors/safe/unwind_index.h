@@ -110,6 +110,21 @@ struct UnwindModule {
       if (left == 3 || next[3] > last) return next[2];
     }
   }
+
+  // The same as a rule, for who has time; rows is not null. Async-signal-safe.
+  UnwindRule RuleAt(uintptr_t after) const {
+    const UnwindRow row = Find(after);
+    UnwindRule rule;
+    rule.cfa = RowCfa(row);
+    if (rule.cfa == CfaKind::kWide) return rules[RowValue(row)];
+    if (rule.cfa == CfaKind::kRbp) rule.reg = kRbp;
+    rule.offset = static_cast<int32_t>(RowValue(row) * 8);
+    if (RowRbp(row) != 0) {
+      rule.rbp = RbpKind::kAtCfa;
+      rule.rbp_offset = -static_cast<int32_t>((RowRbp(row) + 1) * 8);
+    }
+    return rule;
+  }
 };
 
 struct UnwindIndex {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agent/endpoints/sources.h"
+#include "tests/endpoints/fake_threads.h"
 
 namespace sonde::testing {
 
@@ -23,6 +24,7 @@ class FakeSources final : public AgentSources {
   std::string CommandLine() override;
   void Off() override { on_ = false; }
   void On() override { on_ = true; }
+  ThreadsSource* Threads() override { return &threads_; }
 
   bool on() const { return on_; }
   // Captures that are open now.
@@ -35,6 +37,7 @@ class FakeSources final : public AgentSources {
   const int64_t start_ns_;
   const int64_t start_unix_ms_;
   bool on_ = true;
+  FakeThreads threads_;
   int opened_ = 0;
   std::shared_ptr<int> open_ = std::make_shared<int>(0);
 };

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/endpoints/frame_names.h"
+
+#include <algorithm>
+
+#include "agent/endpoints/cpu_profile.h"
+#include "agent/endpoints/text_util.h"
+
+namespace sonde {
+
+FrameNames::FrameNames(Context* context) : symbols_(&context->Symbols()) {
+  const AgentStatus status = context->sources->Status();
+  mappings_ = MappingsOf(status.pid, status, context->sources);
+  std::sort(mappings_.begin(), mappings_.end(),
+            [](const Mapping& a, const Mapping& b) { return a.start < b.start; });
+}
+
+const NamedFrame& FrameNames::Of(uint64_t address) {
+  const auto [place, is_new] = known_.try_emplace(address);
+  NamedFrame& frame = place->second;
+  if (!is_new) return frame;
+  frame.text = HexText(address);
+  const auto after =
+      std::upper_bound(mappings_.begin(), mappings_.end(), address,
+                       [](uint64_t at, const Mapping& mapping) { return at < mapping.start; });
+  if (after == mappings_.begin() || !std::prev(after)->Contains(address)) return frame;
+  const Mapping& mapping = *std::prev(after);
+  frame.module = mapping.path.substr(mapping.path.rfind('/') + 1);
+  const Symbol symbol = symbols_->Lookup(mapping, address);
+  frame.function = ValidUtf8(symbol.name);
+  const bool named = !frame.function.empty() && symbol.start != 0;
+  const uint64_t in_file = address - mapping.start + mapping.offset;
+  frame.offset = named ? address - symbol.start
+                       : (symbol.module_address != 0 ? symbol.module_address : in_file);
+  frame.text = (named ? frame.function : ValidUtf8(frame.module)) + "+" + HexText(frame.offset);
+  return frame;
+}
+
+std::vector<std::string_view> FrameNames::Functions(const std::vector<uint64_t>& frames,
+                                                    size_t count) {
+  std::vector<std::string_view> names;
+  for (size_t i = 0; i < std::min(count, frames.size()); ++i) {
+    names.push_back(Of(InstructionOf(frames, i)).function);
+  }
+  return names;
+}
+
+}  // namespace sonde

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names for the frames of this process's stacks, each looked up once. Agent thread only; lives as
+// long as one answer. Memory: one entry a distinct address.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "agent/endpoints/context.h"
+#include "profile/mappings.h"
+
+namespace sonde {
+
+struct NamedFrame {
+  std::string function;  // empty: no name
+  uint64_t offset = 0;   // in the function, or in the module's link-time addresses
+  std::string module;    // file name without its directory; empty: unknown code
+  // "epoll_wait+0x1e", "libfoo.so+0x1a2b" or "0x7f…".
+  std::string text;
+};
+
+class FrameNames {
+ public:
+  explicit FrameNames(Context* context);
+
+  // `address` is that of the instruction: a return address less 1.
+  const NamedFrame& Of(uint64_t address);
+
+  // Names of frames[0 … count), as `frames` of a stack: the first is a pc, the others return
+  // addresses.
+  std::vector<std::string_view> Functions(const std::vector<uint64_t>& frames, size_t count);
+
+ private:
+  Symbolizer* symbols_;
+  std::vector<Mapping> mappings_;
+  std::unordered_map<uint64_t, NamedFrame> known_;
+};
+
+// frames[i] of a stack as the address of an instruction.
+inline uint64_t InstructionOf(const std::vector<uint64_t>& frames, size_t i) {
+  return i == 0 ? frames[0] : frames[i] - 1;
+}
+
+}  // namespace sonde

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Threads that stand in one place, in one state: one group. Pure; the groups point into the dump.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "collectors/thread_dump.h"
+
+namespace sonde {
+
+struct ThreadGroup {
+  std::vector<const ThreadRecord*> threads;  // by tid; never empty
+  [[nodiscard]] const ThreadRecord& first() const { return *threads.front(); }
+};
+
+// The largest group first; equal ones by their first tid.
+std::vector<ThreadGroup> GroupThreads(const std::vector<ThreadRecord>& threads);
+
+// "running", "waiting", "uninterruptible", "stopped" …
+std::string StateName(const ThreadRecord& thread);
+
+// "futex", "page fault" and the like; empty for a thread that runs.
+std::string PlaceName(const ThreadRecord& thread);
+
+}  // namespace sonde

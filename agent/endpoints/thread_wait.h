@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Says in words what a thread waits for: the system call's main argument, looked up. Agent thread
+// only. Memory: one text a descriptor and dump.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "collectors/lock_words.h"
+#include "collectors/process_memory.h"
+#include "collectors/thread_dump.h"
+
+namespace sonde {
+
+class ThreadWaits {
+ public:
+  ThreadWaits(const ThreadDump& dump, const ProcessMemory& memory);
+
+  // "fd 5: socket tcp 127.0.0.1:6379 listening", "mutex 0x7f… held by tid 12 (worker)"; empty when
+  // the call says nothing. `functions`: names of the first frames, leaf first.
+  std::string Describe(const ThreadRecord& thread, const std::vector<std::string_view>& functions);
+
+ private:
+  std::string Fd(int tid, uint64_t fd);
+  std::string Futex(const ThreadRecord& thread, const std::vector<std::string_view>& functions);
+  std::string PollSet(const ThreadRecord& thread);
+  std::string SelectSet(const ThreadRecord& thread);
+  std::string Several(int tid, const std::vector<int>& fds, size_t in_all);
+  std::string Sleep(uint64_t address, bool until) const;
+  const std::string& Socket(const std::string& link);
+  void ReadSockets();
+
+  const ThreadDump& dump_;
+  const ProcessMemory& memory_;
+  std::unordered_map<int, const ThreadRecord*> by_tid_;
+  std::map<int, std::string> fds_;
+  std::map<std::string, std::string> sockets_;  // by inode
+  bool sockets_read_ = false;
+};
+
+}  // namespace sonde

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/life/live_threads.h"
+
+#include <utility>
+#include <vector>
+
+#include "agent/life/host_signal.h"
+#include "collectors/safe/cpu_handler.h"
+#include "collectors/safe/region_file.h"
+
+namespace sonde::life {
+
+void LiveThreads::KnowCode() {
+  std::vector<CodeOfImage> code;
+  for (const UnwindModuleStatus& module : cpu_->unwind().Status().modules) {
+    code.push_back({module.text_low, module.text_high, module.image});
+  }
+  starts_.SetCode(std::move(code));
+}
+
+std::unique_ptr<ThreadDump> LiveThreads::OpenThreadDump() {
+  KnowCode();
+  ThreadDumpSetup setup;
+  setup.memory = &memory_;
+  setup.tables = &CpuUnwindTables();
+  setup.starts = &starts_;
+  setup.threads = &cpu_->sweep().threads();
+  setup.skip_tid = agent_tid_;
+  setup.signal = g_our_signal.load(std::memory_order_acquire);
+  return std::make_unique<ThreadDump>(setup, MonotonicNs());
+}
+
+}  // namespace sonde::life

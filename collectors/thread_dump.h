@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where every thread of this process stands, without a signal to any thread that waits, without
+// ptrace and without privileges.
+//
+// A thread that waits is read from outside (stack_from_outside.h), then looked at again: one that
+// moved meanwhile is read anew. A thread that runs is asked by a one-shot timer on its own CPU
+// clock (stack_request.h), which cannot interrupt a wait; it is given until a deadline, and looked
+// at from outside whenever it is found waiting before that.
+//
+// Agent thread only. Making a ThreadDump reads all threads at once, about 15 µs each; Poll() then
+// collects what running threads answer. Memory: 250 bytes and 8 a frame for each thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "collectors/host_threads.h"
+#include "collectors/process_memory.h"
+#include "collectors/safe/unwind_index.h"
+#include "collectors/stack_from_outside.h"
+#include "collectors/task_files.h"
+
+namespace sonde {
+
+enum class StackSource : uint8_t {
+  kNone,
+  kOutside,     // it waited, and its stack was read
+  kTimer,       // it ran, and answered
+  kLastSample,  // not to be had now: where it last burnt CPU
+};
+
+struct ThreadRecord {
+  int tid = 0;
+  std::string name;
+  char state = 0;  // as /proc has it: R S D T t Z; 0: unknown
+  WhereItWaits where;
+  uint64_t cpu_ns = 0;
+  uint64_t start_ticks = 0;
+  int64_t waits_ns = -1;  // since it last ran, to about half a second; -1: unknown
+  StackSource source = StackSource::kNone;
+  StackEnd end = StackEnd::kNoUnwindData;
+  uint32_t inferred_from = kNothingInferred;
+  std::vector<uint64_t> frames;  // frames[0] is a pc, the others are return addresses
+  std::string problem;           // why the stack is missing or doubtful; empty: it is not
+};
+
+struct ThreadDumpSetup {
+  const ProcessMemory* memory = nullptr;
+  UnwindPublication* tables = nullptr;
+  FunctionStarts* starts = nullptr;
+  const HostThreads* threads = nullptr;  // for how long they have been waiting; may be null
+  int skip_tid = 0;                      // the agent's own thread
+  int signal = 0;                        // that running threads may be asked by; 0: none
+  uint64_t patience_ns = 250'000'000;    // for running threads
+  // The newest CPU sample of a thread, or empty.
+  std::function<std::vector<uint64_t>(int tid)> last_sample;
+};
+
+class ThreadDump {
+ public:
+  // Reads every thread that waits, asks those that run.
+  ThreadDump(const ThreadDumpSetup& setup, uint64_t now_ns);
+  // Takes back what was asked and not answered.
+  ~ThreadDump();
+  ThreadDump(const ThreadDump&) = delete;
+  ThreadDump& operator=(const ThreadDump&) = delete;
+
+  // True: finished. Call it every few milliseconds until then.
+  bool Poll(uint64_t now_ns);
+
+  // By tid. The directory of threads could not be read: empty.
+  [[nodiscard]] const std::vector<ThreadRecord>& threads() const { return threads_; }
+  [[nodiscard]] const TaskFiles& files() const { return files_; }
+  [[nodiscard]] uint64_t agent_cpu_ns() const { return agent_cpu_ns_; }
+
+ private:
+  static constexpr int kNotAsked = -1;
+  struct Pending {
+    size_t thread;  // in threads_
+    int request = kNotAsked;
+    int refused = 0;  // an errno: it cannot be asked
+  };
+
+  void ReadAll(uint64_t now_ns);
+  // False: it runs, or moves too much.
+  bool ReadWaiting(ThreadRecord* thread);
+  bool ReadOnce(const TaskFiles::Watch& watch, ThreadRecord* thread);
+  void Walk(ThreadRecord* thread);
+  void AddTimes(uint64_t now_ns, ThreadRecord* thread) const;
+  bool Collect(Pending* pending);
+  void Ask(Pending* pending);
+  void GiveUp(Pending* pending);
+
+  const ThreadDumpSetup setup_;
+  const uint64_t deadline_ns_;
+  TaskFiles files_;
+  OutsideWalker walker_;
+  std::vector<ThreadRecord> threads_;
+  std::vector<Pending> pending_;
+  std::vector<int> abandoned_;  // requests that are being answered too late
+  uint64_t agent_cpu_ns_ = 0;
+};
+
+}  // namespace sonde
