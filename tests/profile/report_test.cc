@@ -53,7 +53,7 @@ TEST(Report, GroupsByLine) {
   options.group_by = GroupBy::kLine;
   const auto report = MakeReport(SampleProfile(), options);
   const Row& scan = report->rows[1];
-  EXPECT_EQ(tree->FrameOf(scan).name, "scan");
+  EXPECT_EQ(scan.name, "scan");
   EXPECT_EQ(scan.file, "app.cc");
   EXPECT_EQ(scan.line, 41);
   EXPECT_EQ(scan.mapping, "/srv/app");
