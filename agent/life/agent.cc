@@ -238,7 +238,7 @@ bool Agent::MainThreadHasLeft(uint64_t now_ns) {
   return ProcessHasEnded(g_self.pid, 0);
 }
 
-void Agent::StayDormant() { AgentCouldNotStart("the main thread has left"); }
+void Agent::StayDormant() { AgentCouldNotStart(); }
 
 void Agent::Run() {
   while (!AgentMustStop()) {
@@ -257,13 +257,13 @@ void RunAgent() {
     Agent agent;
     agent.Run();
   } catch (const std::exception&) {  // its own memory limit, most likely
-    AgentCouldNotStart("an exception");
+    AgentCouldNotStart();
   }
 }
 
 void AgentAfterFork() { g_unwind_tables = nullptr; }
 
-void AgentCouldNotStart(const char*) {
+void AgentCouldNotStart() {
   SetCollecting(false);
   StopAllTimers(StopReason::kOff);
   ReleaseSignal();

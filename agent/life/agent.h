@@ -7,8 +7,8 @@ namespace sonde::life {
 // The agent thread's life, from its own descriptors to its end. Returns when AgentMustStop().
 void RunAgent();
 
-// The thread cannot work here: everything is switched off, and one line says why.
-void AgentCouldNotStart(const char* why);
+// The thread cannot work here, or not any more: everything is switched off.
+void AgentCouldNotStart();
 
 // In a fork child: what the parent's agent had made is not to be touched here.
 void AgentAfterFork();

@@ -11,6 +11,7 @@
 
 #include "agent/life/agent.h"
 #include "agent/life/host_signal.h"
+#include "agent/life/own_descriptors.h"
 #include "agent/life/state.h"
 #include "agent/runtime/late_init.h"
 #include "agent/runtime/resolve.h"
@@ -22,12 +23,11 @@ namespace {
 
 constexpr size_t kStackBytes = 512 << 10;  // at least; touched as needed
 constexpr uint64_t kStopPatienceNs = 2'000'000'000;
-constexpr unsigned kUnshareFlag = 2;  // CLOSE_RANGE_UNSHARE
 constexpr int kLibcSignals[] = {
     32, 33};  // cancellation and setuid: libc waits for every thread to answer
 
 constinit std::atomic<int> g_tid{0};       // 0: none that may be signalled
-constinit std::atomic<int> g_last_tid{0};  // of the newest, also while it ends
+constinit std::atomic<int> g_last_tid{0};  // of the newest pthread, also while it ends
 constinit std::atomic<bool> g_stop{false};
 constinit std::atomic<bool> g_running{false};
 constinit std::atomic<bool> g_ready{false};
@@ -56,42 +56,23 @@ bool FindPthread(Pthread* out) {
          Find("pthread_attr_setstacksize", &out->attr_setstacksize);
 }
 
-bool CloseEverythingInherited() {
-  // Nothing is copied and nothing closed in the host: the new table starts empty.
-  if (!sys::Failed(sys::Call(SYS_close_range, 0U, ~0U, kUnshareFlag))) return true;
-  if (sys::Failed(sys::Call(SYS_unshare, CLONE_FILES))) return false;
-  const long limit = 1 << 20;
-  for (long fd = 0, misses = 0; fd < limit && misses < 65536; ++fd) {
-    misses = sys::Failed(sys::Call(SYS_close, fd)) ? misses + 1 : 0;
-  }
-  return true;
-}
-
-bool TakeOwnDescriptors() {
-  if (!CloseEverythingInherited()) return false;
-  // 0, 1 and 2 must not become sockets: anything in libc that prints would write into them.
-  for (int i = 0; i < 3; ++i) sys::Call(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
-  return true;
+// On the task that has the agent's descriptors: the pthread itself, or one beside it.
+void RunOnThisTask() {
+  g_tid.store(sys::Gettid(), std::memory_order_release);
+  RunAgent();
+  g_tid.store(0, std::memory_order_release);  // nobody signals this tid any more: it may be a host
+                                              // thread's next
 }
 
 void* AgentMain(void*) {
   // A real-time host's class is its own; its affinity is kept.
   const sched_param ordinary{};
   sys::Call(SYS_sched_setscheduler, 0L, SCHED_OTHER, &ordinary);
-  const int tid = sys::Gettid();
-  g_last_tid.store(tid, std::memory_order_release);
-  g_tid.store(tid, std::memory_order_release);
+  g_last_tid.store(sys::Gettid(), std::memory_order_release);
   sys::Call(SYS_prctl, PR_SET_NAME, "sonde");
   runtime::RunLateInit();
-  if (TakeOwnDescriptors()) {
-    RunAgent();
-  } else {
-    AgentCouldNotStart(
-        "the kernel or a seccomp profile refuses close_range and unshare(CLONE_FILES)");
-  }
+  if (RunWithOwnDescriptors(&RunOnThisTask) == DescriptorWay::kRefused) AgentCouldNotStart();
   SetAgentReady();
-  g_tid.store(0, std::memory_order_release);  // nobody signals this tid any more: it may be a host
-                                              // thread's next
   g_running.store(false, std::memory_order_release);
   return nullptr;
 }
@@ -143,15 +124,12 @@ bool StopAgentThread() {
   if (OnAgentThread()) return false;
   if (!g_running.load(std::memory_order_acquire)) return true;
   g_stop.store(true, std::memory_order_release);
-  int tid = 0;
-  while ((tid = g_tid.load(std::memory_order_acquire)) == 0 &&
-         g_running.load(std::memory_order_acquire)) {
+  while (g_tid.load(std::memory_order_acquire) == 0 && g_running.load(std::memory_order_acquire)) {
     const timespec step{0, 50'000};
     sys::Call(SYS_nanosleep, &step, 0L);
   }
-  if (tid == 0) tid = g_last_tid.load(std::memory_order_acquire);
   WakeAgentThread();
-  return WaitUntilGone(tid);
+  return WaitUntilGone(g_last_tid.load(std::memory_order_acquire));
 }
 
 void WakeAgentThread() {
@@ -171,12 +149,13 @@ void AgentThreadAfterFork() {
   g_tid.store(0, std::memory_order_relaxed);
   g_running.store(false, std::memory_order_relaxed);
   g_stop.store(false, std::memory_order_relaxed);
+  OwnDescriptorsAfterFork();
 }
 
 bool AgentIsReady() { return g_ready.load(std::memory_order_acquire); }
 
 void SetAgentReady() { g_ready.store(true, std::memory_order_release); }
 
-bool AgentMustStop() { return g_stop.load(std::memory_order_acquire); }
+bool AgentMustStop() { return g_stop.load(std::memory_order_acquire) || MustRenewTask(); }
 
 }  // namespace sonde::life

@@ -65,6 +65,14 @@ void Listeners::RemoveStaleSockets(const std::string& dir) {
   sys::Call(SYS_close, fd);
 }
 
+Listeners::~Listeners() {
+  for (const Entry& entry : entries_) {
+    const auto address = ParseAddress(entry.address);
+    if (entry.fd < 0 || !address || address->family != Address::Family::kUnixPath) continue;
+    sys::Call(SYS_unlinkat, AT_FDCWD, address->path, 0L);
+  }
+}
+
 void Listeners::PublishPort(const Entry& entry) const {
   const auto address = ParseAddress(entry.address);
   if (entry.door == http::Door::kMetrics || !address || address->IsUnix()) return;

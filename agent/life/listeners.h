@@ -21,6 +21,10 @@ class Listeners {
 
   Listeners(http::Server* server, std::vector<ListenerState>* states)
       : server_(server), states_(states) {}
+  // Takes the socket files away: who comes after, perhaps as another user, makes its own.
+  ~Listeners();
+  Listeners(const Listeners&) = delete;
+  Listeners& operator=(const Listeners&) = delete;
 
   // Opens what the settings ask for.
   void Open(const Settings& settings, bool token_given, int64_t now_ms);

@@ -108,12 +108,35 @@ static int Run(struct HostEntry* list, const char* name) {
   return 97;
 }
 
+// Closes every number but the standard ones and takes them all again for itself.
+static void CloseAllAndReuse(void) {
+  for (int fd = 3; fd < 65536; fd++) close(fd);
+  for (int fd = 3; fd < 60; fd++) dup2(1, fd);
+}
+
+static void Obey(const char* order, int number) {
+  if (strcmp(order, "burn") == 0) Burn(number);
+  if (strcmp(order, "close_all") == 0) CloseAllAndReuse();
+  if (strcmp(order, "setuid") == 0 && setuid((uid_t)number) != 0) Say("setuid: FAILED");
+  Say("done");
+}
+
+// For tests that look at a process from outside: "ORDER NUMBER" a line, "done" for each.
+static int ObeyAll(void) {
+  char order[32];
+  int number = 0;
+  while (scanf("%31s %d", order, &number) == 2) Obey(order, number);
+  return 0;
+}
+
 int main(int argc, char** argv) {
   host_argc = argc;
   host_argv = argv;
   const ssize_t length = readlink("/proc/self/exe", host_path, sizeof host_path - 1);
   if (length > 0) host_path[length] = 0;
-  if (argc > 2 && strcmp(argv[1], "--role") == 0) return Run(roles, argv[2]);
+  if (argc > 2 && strcmp(argv[1], "--role") == 0) {
+    return strcmp(argv[2], "obey") == 0 ? ObeyAll() : Run(roles, argv[2]);
+  }
   if (argc != 2) {
     fprintf(stderr, "usage: %s CASE\n", argv[0]);
     for (struct HostEntry* c = cases; c != NULL; c = c->next) fprintf(stderr, "  %s\n", c->name);

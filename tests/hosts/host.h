@@ -30,7 +30,8 @@ void HostRegisterRole(struct HostEntry* entry);
 // CMakeLists.txt reads both.
 #define HOST_CASE(name, caught_bad_agent, speed) HOST_ENTRY_(Case, name)
 
-// A role: what the program does when a case executes it again by ExecRole.
+// A role: what the program does when a case executes it again by ExecRole. Every program has the
+// role "obey": it carries out "burn MS", "close_all 0" and "setuid UID" from stdin.
 #define HOST_ROLE(name) HOST_ENTRY_(Role, name)
 
 #define HOST_ENTRY_(kind, entry_name)                                         \
@@ -71,8 +72,13 @@ int64_t WallMs(void);
 
 // Tasks of this process by /proc/self/task. An agent is allowed one thread of its own, named
 // "sonde…", in a process that has threads or is its named target; CountHostTasks leaves it out.
+// HOST_AGENT_TASKS allows more, for hosts in which an agent needs a task that libc does not know.
 int CountAllTasks(void);
 int CountHostTasks(void);
+
+// Tasks whose /proc status has another line with that key ("Uid", "CapEff" …) than main's; -1 when
+// it cannot be told.
+int CountTasksThatDiffer(const char* key);
 
 // Whether the rules allow the agent a thread in this process: it is the named target, or it has
 // made threads itself.

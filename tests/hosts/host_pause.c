@@ -72,31 +72,11 @@ HOST_CASE(two_hundred_setns_leave_no_mapping, mapping_leaker, fast) {
   return 0;
 }
 
-// Lines of /proc/self/task/*/status that begin with the key and differ from the first task's,
-// main's.
-static int CountOtherLines(const char* key) {
-  char own[256] = "", line[256], path[300];
-  int different = 0;
-  DIR* tasks = opendir("/proc/self/task");
-  for (struct dirent* entry; tasks != NULL && (entry = readdir(tasks)) != NULL;) {
-    snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
-    FILE* file = entry->d_name[0] == '.' ? NULL : fopen(path, "re");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-      if (strncmp(line, key, strlen(key)) != 0) continue;
-      if (own[0] == 0) strcpy(own, line);
-      different += strcmp(line, own) != 0;
-    }
-    if (file != NULL) fclose(file);
-  }
-  if (tasks != NULL) closedir(tasks);
-  return own[0] ? different : -1;
-}
-
 static void SayTasksAgree(void) {
   static const char* const kKeys[] = {"Uid",    "Gid",    "Groups",     "CapInh",  "CapPrm",
                                       "CapEff", "CapBnd", "NoNewPrivs", "Seccomp:"};
   for (size_t i = 0; i < sizeof kKeys / sizeof kKeys[0]; i++) {
-    Say("%s: other in %d tasks", kKeys[i], CountOtherLines(kKeys[i]));
+    Say("%s: other in %d tasks", kKeys[i], CountTasksThatDiffer(kKeys[i]));
   }
 }
 
