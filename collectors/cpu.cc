@@ -56,12 +56,20 @@ void CpuCollector::SetRateDivisor(int divisor) {
 }
 
 void CpuCollector::AddReader(FoldSink* reader, int hz) {
+  FoldNow();
   folder_.AddSink(reader, MonotonicNs());
   readers_.push_back({reader, hz});
   ApplyRate();
 }
 
-void CpuCollector::FoldNow() { folder_.Fold(MonotonicNs()); }
+void CpuCollector::FoldNow() { Fold(MonotonicNs()); }
+
+void CpuCollector::Fold(uint64_t now_ns) {
+  const bool changed = unwind_->Refresh();
+  if (watcher_ != nullptr) watcher_->BeforeFold(now_ns, changed);
+  folder_.Fold(now_ns);
+  if (watcher_ != nullptr) watcher_->AfterFold(now_ns, unwind_->Refresh());
+}
 
 void CpuCollector::RemoveReader(FoldSink* reader) {
   folder_.RemoveSink(reader, MonotonicNs());
@@ -72,8 +80,7 @@ void CpuCollector::RemoveReader(FoldSink* reader) {
 void CpuCollector::Tick(uint64_t now_ns) {
   if (now_ns >= sweep_.next_ns()) sweep_.Sweep(now_ns);
   if (now_ns < next_fold_ns_) return;
-  unwind_->Refresh();
-  folder_.Fold(now_ns);
+  Fold(now_ns);
   next_fold_ns_ = now_ns + kFoldIntervalNs;
 }
 

@@ -23,6 +23,17 @@ struct CpuTotals {
   uint64_t dropped_samples[kDropReasonLimit] = {};
 };
 
+// Told around each fold, so that what was loaded is known for the samples of the time since the
+// last one. Agent thread only.
+class FoldWatcher {
+ public:
+  virtual ~FoldWatcher() = default;
+  // `changed`: objects came or went since the last AfterFold.
+  virtual void BeforeFold(uint64_t now_ns, bool changed) = 0;
+  // `changed`: and since BeforeFold.
+  virtual void AfterFold(uint64_t now_ns, bool changed) = 0;
+};
+
 class CpuCollector : private FoldSink {
  public:
   // `unwind` outlives every handler that may be walking with its tables, so it is not ours to
@@ -34,6 +45,8 @@ class CpuCollector : private FoldSink {
   // The configured rate; 0 is off. `signal` 0: none could be had, so nothing is sampled.
   void Configure(int hz, int signal);
 
+  // At most one; null: none.
+  void SetWatcher(FoldWatcher* watcher) { watcher_ = watcher; }
   // A reader that wants everything from now on, at `hz` at least. Readers never disturb each other.
   void AddReader(FoldSink* reader, int hz);
   // Brings every reader up to date.
@@ -65,7 +78,9 @@ class CpuCollector : private FoldSink {
   void OnLost(Kind kind, DropReason reason, uint64_t events, uint64_t amount) override;
   void OnFoldEnd(uint64_t now_ns) override;
   void ApplyRate();
+  void Fold(uint64_t now_ns);
 
+  FoldWatcher* watcher_ = nullptr;
   UnwindTables* unwind_;
   std::atomic<uint64_t>* shared_period_ns_;
   CpuSweep sweep_;

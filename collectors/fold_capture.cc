@@ -23,4 +23,11 @@ FoldProfile Capture::Collect() const {
   return profile;
 }
 
+FoldProfile Capture::TakeAll() {
+  FoldProfile profile = Collect();
+  counts_.Clear();
+  opened_ns_ = folded_ns_;
+  return profile;
+}
+
 }  // namespace sonde

@@ -29,6 +29,8 @@ class Capture : public FoldSink {
 
   // From the opening to the last fold.
   [[nodiscard]] FoldProfile Collect() const;
+  // The same, and goes on with nothing, as if it had been opened at the last fold.
+  [[nodiscard]] FoldProfile TakeAll();
   size_t memory_bytes() const { return counts_.memory_bytes() + stacks_.memory_bytes(); }
 
  private:

@@ -15,11 +15,13 @@ constexpr uint64_t kShortestGapNs = 1'000'000'000;
 
 class PastReader : private StepVisitor {
  public:
-  PastReader(const Region& region, uint64_t from_ns, uint64_t to_ns, size_t max_bytes)
+  PastReader(const Region& region, uint64_t from_ns, uint64_t to_ns, size_t max_bytes,
+             std::span<const uint64_t> cuts)
       : region_(region),
         from_ns_(from_ns),
         to_ns_(to_ns),
         max_bytes_(max_bytes),
+        cuts_(cuts),
         bytes_(MaxStepBytes(region)) {}
 
   Past Read() {
@@ -34,7 +36,7 @@ class PastReader : private StepVisitor {
     }
     // A recorder that was killed while it closed the step left it in both places.
     if (ReadOpenStep(region_, &step, bytes_.data()) && step.start_ns > last_start_ns_) Add(step);
-    counts_.AppendTo(&past_.profile);
+    EndPiece();
     return std::move(past_);
   }
 
@@ -48,19 +50,29 @@ class PastReader : private StepVisitor {
     last_end_ns_ = step.end_ns;
     if (past_.oldest_ns == 0) past_.oldest_ns = step.start_ns;
     if (step.start_ns >= to_ns_ || step.end_ns <= from_ns_) return;
+    BeginPieceAt(step.start_ns);
     StepFacts facts;
     if (!DecodeStep({bytes_.data(), step.bytes}, &facts, this)) ++past_.damaged;
     AddFacts(step, facts);
   }
 
+  void BeginPieceAt(uint64_t start_ns) {
+    const auto cut = std::ranges::upper_bound(cuts_, start_ns);
+    const bool is_new = past_.pieces.empty() || cut != cut_;
+    cut_ = cut;
+    if (!is_new) return;
+    EndPiece();
+    past_.pieces.emplace_back().from_ns = start_ns;
+  }
+
+  void EndPiece() {
+    if (!past_.pieces.empty()) counts_.AppendTo(&past_.pieces.back());
+    counts_.Clear();
+  }
+
   void AddFacts(const RingStep& step, const StepFacts& facts) {
-    FoldProfile& profile = past_.profile;
-    if (profile.to_ns == 0) {
-      profile.from_ns = step.start_ns;
-    } else {
-      AddGap({profile.to_ns, step.start_ns, GapReason::kAgentAway});
-    }
-    profile.to_ns = step.end_ns;
+    if (window_end_ns_ != 0) AddGap({window_end_ns_, step.start_ns, GapReason::kAgentAway});
+    window_end_ns_ = past_.pieces.back().to_ns = step.end_ns;
     const uint64_t covered_ns = std::min(facts.covered_ns, step.end_ns - step.start_ns);
     past_.covered_ns += covered_ns;
     past_.rate_hz = std::max(past_.rate_hz, facts.rate_hz);
@@ -94,18 +106,22 @@ class PastReader : private StepVisitor {
   const uint64_t from_ns_;
   const uint64_t to_ns_;
   const size_t max_bytes_;
+  const std::span<const uint64_t> cuts_;
+  std::span<const uint64_t>::iterator cut_;  // the first behind the piece
   std::vector<uint8_t> bytes_;
   InternedStacks stacks_;
   FoldCounts counts_{&stacks_};
   Past past_;
   uint64_t last_start_ns_ = 0;
   uint64_t last_end_ns_ = 0;
+  uint64_t window_end_ns_ = 0;
 };
 
 }  // namespace
 
-Past ReadPast(const Region& region, uint64_t from_ns, uint64_t to_ns, size_t max_bytes) {
-  return PastReader(region, from_ns, to_ns, max_bytes).Read();
+Past ReadPast(const Region& region, uint64_t from_ns, uint64_t to_ns, size_t max_bytes,
+              std::span<const uint64_t> cuts) {
+  return PastReader(region, from_ns, to_ns, max_bytes, cuts).Read();
 }
 
 }  // namespace sonde

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "collectors/coverage.h"
@@ -15,7 +16,8 @@
 namespace sonde {
 
 struct Past {
-  FoldProfile profile;          // from_ns, to_ns: from the first step's start to the last one's end
+  // From the first step's start to the last one's end; one for each part between two cuts.
+  std::vector<FoldProfile> pieces;
   uint64_t covered_ns = 0;      // of it, how long sampling was on
   uint32_t rate_hz = 0;         // the highest that was in force
   std::vector<Gap> gaps;        // at least a second long, in order
@@ -24,9 +26,9 @@ struct Past {
   uint32_t damaged = 0;         // steps that cannot be read
 };
 
-// Whole steps: every one of which a part lies in [from_ns, to_ns). CLOCK_MONOTONIC. from_ns and
-// to_ns of the result are 0 when there is nothing of it.
+// Whole steps: every one of which a part lies in [from_ns, to_ns). CLOCK_MONOTONIC. A step belongs
+// to the piece in which it starts; `cuts` are in order. No piece: there is nothing of it.
 [[nodiscard]] Past ReadPast(const Region& region, uint64_t from_ns, uint64_t to_ns,
-                            size_t max_bytes);
+                            size_t max_bytes, std::span<const uint64_t> cuts = {});
 
 }  // namespace sonde

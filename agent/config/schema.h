@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -54,6 +55,9 @@ Line FormatValue(const Setting& setting, const Settings& settings);
 
 // What ParseValue accepts, as the end of a sentence: "an integer from 1 to 1000 (samples …)".
 Line Expected(const Setting& setting);
+
+// A duration on its own, written as those of settings are, in ms; nothing outside of min … max.
+std::optional<int64_t> ParseDuration(std::string_view text, int64_t min_ms, int64_t max_ms);
 
 // Copies one member.
 void CopyValue(const Setting& setting, const Settings& from, Settings* to);

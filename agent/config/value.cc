@@ -161,6 +161,11 @@ Line ExpectedWords(std::string_view words) {
 
 }  // namespace
 
+std::optional<int64_t> ParseDuration(std::string_view text, int64_t min_ms, int64_t max_ms) {
+  const auto value = WithSuffix(text, kMilliseconds);
+  return value && *value >= min_ms && *value <= max_ms ? value : std::nullopt;
+}
+
 bool ParseValue(const Setting& setting, std::string_view text, Settings* settings) {
   if (IsText(setting.kind)) return ParseText(setting, text, Member<Text>(setting, settings));
   if (setting.kind == ValueKind::Switch) return ParseSwitch(text, Member<bool>(setting, settings));

@@ -2,7 +2,6 @@
 #include "agent/endpoints/cpu_profile.h"
 
 #include <map>
-#include <string_view>
 #include <utility>
 
 #include "agent/endpoints/own_memory.h"
@@ -12,23 +11,11 @@
 namespace sonde {
 namespace {
 
-constexpr int64_t kSecondNs = 1000000000;
-
-ProfileOptions OptionsFor(const CpuProfileInput& input) {
-  ProfileOptions options;
-  options.sample_types = {{"samples", "count"}, {"cpu", "nanoseconds"}};
-  options.default_sample_type = "cpu";
-  options.period_type = {"cpu", "nanoseconds"};
-  options.period = input.rate_hz > 0 ? kSecondNs / input.rate_hz : 0;
-  options.time_nanos = input.begin_unix_ns;
-  options.duration_nanos = input.duration_ns;
-  return options;
-}
-
 // What a reader must know to trust the numbers: the rate, the losses, the blind spots.
 void AddComments(const CpuProfileInput& input, const AgentStatus& status, ProfileBuilder* builder) {
   builder->AddComment("sonde " + status.version + ": CPU sampled at " +
-                      std::to_string(input.rate_hz) + " Hz of each thread's CPU time");
+                      std::to_string(input.window.rate_hz) + " Hz of each thread's CPU time");
+  for (const std::string& note : input.notes) builder->AddComment(kWindowComment + note);
   for (const NamedCount& count : input.dropped) {
     builder->AddComment("dropped in this interval: " + std::to_string(count.count) + " samples, " +
                         ValidUtf8(count.name));
@@ -46,6 +33,13 @@ class AddressSpaces {
     builder_->SetMappings(MappingsOf(status.pid, status, sources));
     spaces_[status.pid] = 0;
   }
+  // Of one of the window's spaces.
+  size_t OfWindow(const CpuWindow& window, int space) {
+    const auto known = window_spaces_.find(space);
+    if (known != window_spaces_.end()) return known->second;
+    return window_spaces_[space] = builder_->AddMappings(window.spaces[static_cast<size_t>(space)]);
+  }
+  // What the process has mapped now.
   size_t Of(int pid) {
     const auto known = spaces_.find(pid);
     if (known != spaces_.end()) return known->second;
@@ -57,24 +51,8 @@ class AddressSpaces {
   AgentSources* const sources_;
   ProfileBuilder* const builder_;
   std::map<int, size_t> spaces_;
+  std::map<int, size_t> window_spaces_;
 };
-
-bool AddSample(const CpuSample& sample, size_t address_space, ProfileBuilder* builder) {
-  const std::string thread = ValidUtf8(sample.thread_name);
-  const std::string_view leaf[] = {sample.synthetic_leaf};
-  const int64_t values[] = {sample.count, sample.cpu_ns};
-  const SampleLabel labels[] = {{.key = "thread", .text = thread, .unit = {}},
-                                {.key = "tid", .text = {}, .number = sample.tid, .unit = {}},
-                                {.key = "pid", .text = {}, .number = sample.pid, .unit = {}}};
-  SampleInput input;
-  input.frames = sample.frames;
-  if (!sample.synthetic_leaf.empty()) input.leaf_names = leaf;
-  input.values = values;
-  // A label without a text would be read as the number 0.
-  input.labels = std::span(labels).subspan(thread.empty() ? 1 : 0);
-  input.address_space = address_space;
-  return builder->AddSample(input);
-}
 
 }  // namespace
 
@@ -88,12 +66,15 @@ std::vector<Mapping> MappingsOf(int pid, const AgentStatus& status, AgentSources
 std::string BuildCpuProfile(const CpuProfileInput& input, AgentSources* sources,
                             Symbolizer* symbolizer) {
   const AgentStatus status = sources->Status();
-  ProfileBuilder builder(OptionsFor(input));
+  ProfileBuilder builder(CpuProfileOptions(input.window));
   AddressSpaces spaces(status, sources, &builder);
   AddComments(input, status, &builder);
   int64_t refused = 0;
-  for (const CpuSample& sample : input.samples) {
-    if (!AddSample(sample, spaces.Of(sample.pid), &builder)) refused += sample.count;
+  for (const CpuSample& sample : input.window.samples) {
+    const size_t space =
+        sample.space >= 0 ? spaces.OfWindow(input.window, sample.space) : spaces.Of(sample.pid);
+    if (!AddCpuSample(sample, ValidUtf8(sample.thread_name), space, &builder))
+      refused += sample.count;
   }
   if (refused != 0)
     builder.AddComment("left out by the builder: " + std::to_string(refused) + " samples");

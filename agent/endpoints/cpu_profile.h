@@ -8,16 +8,15 @@
 #include <vector>
 
 #include "agent/endpoints/sources.h"
+#include "profile/cpu_window.h"
 #include "profile/symbolizer.h"
 
 namespace sonde {
 
 struct CpuProfileInput {
-  std::vector<CpuSample> samples;
-  int rate_hz = 0;
-  int64_t begin_unix_ns = 0;
-  int64_t duration_ns = 0;
+  CpuWindow window;
   std::vector<NamedCount> dropped;  // in this interval
+  std::vector<std::string> notes;   // WindowNotes
 };
 
 // Gzipped profile.proto, with names where `symbolizer` finds them.

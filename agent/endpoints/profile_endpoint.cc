@@ -1,28 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
-// /debug/pprof/profile: opens a capture, waits, builds. The connection is parked meanwhile; when
-// its client goes away the capture ends with it.
+// /debug/pprof/profile. With `seconds`: opens a capture, waits, builds. The connection is parked
+// meanwhile; when its client goes away the capture ends with it. With `last`, or `from` and `to`:
+// answers at once, from the recording of the last minutes.
 #include <time.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "agent/config/schema.h"
 #include "agent/endpoints/cpu_profile.h"
 #include "agent/endpoints/endpoint_table.h"
 #include "agent/http/query.h"
 #include "agent/http/socket.h"
+#include "profile/time_text.h"
 
 namespace sonde {
 namespace {
 
 constexpr int64_t kDefaultSeconds = 30;  // Go's
 constexpr int64_t kMaxHz = 1000;
+constexpr int64_t kSecondNs = 1'000'000'000;
+constexpr int64_t kMaxLastMs = 24 * 3600 * 1000;
+constexpr const char* kWindowHeader = "X-Sonde-Window";
 
 int64_t UnixNs() {
   timespec now = {};
   clock_gettime(CLOCK_REALTIME, &now);
-  return now.tv_sec * int64_t{1000000000} + now.tv_nsec;
+  return now.tv_sec * kSecondNs + now.tv_nsec;
+}
+
+http::Response ProfileResponse(Context* context, CpuProfileInput input) {
+  http::Response response;
+  response.body = BuildCpuProfile(input, context->sources, &context->Symbols());
+  response.content_type = "application/octet-stream";
+  response.headers.emplace_back("Content-Disposition", "attachment; filename=\"profile\"");
+  std::string window = "from=" + FormatTime(input.window.from_unix_ns) +
+                       "; to=" + FormatTime(input.window.to_unix_ns) +
+                       "; covered=" + FormatLength(input.window.covered_ns);
+  for (const std::string& note : input.notes) window += "; " + note;
+  response.headers.emplace_back(kWindowHeader, std::move(window));
+  ++context->profile_downloads["cpu"];
+  return response;
 }
 
 class CpuProfileAnswer final : public http::LongAnswer {
@@ -30,9 +51,8 @@ class CpuProfileAnswer final : public http::LongAnswer {
   CpuProfileAnswer(Context* context, std::unique_ptr<CpuCapture> capture, int64_t seconds)
       : context_(context),
         capture_(std::move(capture)),
-        begin_ms_(http::NowMs()),
-        begin_unix_ns_(UnixNs()),
-        ready_at_ms_(begin_ms_ + seconds * 1000),
+        seconds_(seconds),
+        ready_at_ms_(http::NowMs() + seconds * 1000),
         dropped_before_(context->sources->Status().dropped) {
     ++context_->open_captures;
   }
@@ -44,25 +64,18 @@ class CpuProfileAnswer final : public http::LongAnswer {
 
   http::Response Finish() override {
     CpuProfileInput input;
-    input.samples = capture_->Collect();
-    input.duration_ns = (http::NowMs() - begin_ms_) * 1000000;
-    input.rate_hz = capture_->rate_hz();
-    input.begin_unix_ns = begin_unix_ns_;
+    input.window = capture_->Collect();
     input.dropped = CountsSince(dropped_before_, context_->sources->Status().dropped);
     capture_.reset();  // the rate falls back before the slow part
-    http::Response response;
-    response.body = BuildCpuProfile(input, context_->sources, &context_->Symbols());
-    response.content_type = "application/octet-stream";
-    response.headers.emplace_back("Content-Disposition", "attachment; filename=\"profile\"");
-    ++context_->profile_downloads["cpu"];
-    return response;
+    const int64_t from_ns = input.window.from_unix_ns;
+    input.notes = WindowNotes(input.window, from_ns, from_ns + seconds_ * kSecondNs);
+    return ProfileResponse(context_, std::move(input));
   }
 
  private:
   Context* const context_;
   std::unique_ptr<CpuCapture> capture_;
-  const int64_t begin_ms_;
-  const int64_t begin_unix_ns_;
+  const int64_t seconds_;
   const int64_t ready_at_ms_;
   const std::vector<NamedCount> dropped_before_;
 };
@@ -86,16 +99,78 @@ http::Answer Refuse(int status, std::string text) {
   return {PprofError(status, std::move(text)), nullptr};
 }
 
+// What of the past is asked for.
+struct PastQuestion {
+  bool asked = false;
+  int64_t from_ns = 0;
+  int64_t to_ns = 0;
+  std::string error;
+};
+
+std::optional<int64_t> TakeTime(const http::Parameters& parameters, std::string_view name,
+                                PastQuestion* question) {
+  const std::string* text = http::FindParameter(parameters, name);
+  if (text == nullptr) return std::nullopt;
+  question->asked = true;
+  const auto time = ParseTime(*text);
+  if (!time) question->error += std::string(name) + ": expected a time, as " + kTimeForms + "\n";
+  return time;
+}
+
+PastQuestion TakePast(const http::Parameters& parameters, int64_t now_ns) {
+  PastQuestion question;
+  const std::string* last = http::FindParameter(parameters, "last");
+  const auto from = TakeTime(parameters, "from", &question);
+  const auto to = TakeTime(parameters, "to", &question);
+  if (last != nullptr && question.asked) {
+    question.error = "expected either last, or from and to\n";
+  } else if (last != nullptr) {
+    const auto length_ms = ParseDuration(*last, 1000, kMaxLastMs);
+    if (!length_ms) question.error = "last: expected a duration from 1s to 24h, as 30s, 5m or 1h\n";
+    question.asked = true;
+    question.to_ns = now_ns;
+    question.from_ns = now_ns - length_ms.value_or(0) * 1'000'000;
+  } else if (question.asked && question.error.empty()) {
+    question.to_ns = to.value_or(now_ns);
+    question.from_ns = from.value_or(0);
+    if (!from) question.error = "to: needs from\n";
+    if (from && question.to_ns <= question.from_ns)
+      question.error = "from: expected a time before to\n";
+  }
+  const bool mixed = http::FindParameter(parameters, "seconds") != nullptr ||
+                     http::FindParameter(parameters, "hz") != nullptr;
+  if (question.asked && mixed && question.error.empty())
+    question.error = "expected either seconds and hz for a capture, or last, or from and to\n";
+  return question;
+}
+
+http::Answer AnswerPast(Context& context, const PastQuestion& question) {
+  CpuProfileInput input;
+  input.window = context.sources->CpuPast(question.from_ns, question.to_ns);
+  const CpuWindow& window = input.window;
+  if (window.to_unix_ns <= window.from_unix_ns) {
+    return Refuse(404, "nothing was recorded from " + FormatTime(question.from_ns) + " to " +
+                           FormatTime(question.to_ns) +
+                           (window.begins_late.empty() ? "" : ": " + window.begins_late) + "\n");
+  }
+  // What lies in the future is not missing.
+  input.notes = WindowNotes(window, question.from_ns, std::min(question.to_ns, UnixNs()));
+  return {ProfileResponse(&context, std::move(input)), nullptr};
+}
+
 }  // namespace
 
 http::Answer ServeCpuProfile(Context& context, const http::Request& request) {
   const Settings& settings = context.config->current();
   const auto parameters = http::ParseParameters(request.query);
+  const PastQuestion past = TakePast(parameters, UnixNs());
+  if (!past.error.empty()) return Refuse(400, past.error);
   const Number seconds =
       TakeNumber(parameters, "seconds", kDefaultSeconds, settings.max_profile_ms / 1000);
   const Number hz = TakeNumber(parameters, "hz", settings.cpu_hz, kMaxHz);
   if (!seconds.error.empty() || !hz.error.empty()) return Refuse(400, seconds.error + hz.error);
   if (request.method == "HEAD") return {http::Response::Text(200, ""), nullptr};
+  if (past.asked) return AnswerPast(context, past);
   if (context.open_captures >= settings.max_captures) {
     return Refuse(429, std::to_string(context.open_captures) +
                            " captures are under way, as many as SONDE_MAX_CAPTURES permits\n");

@@ -8,28 +8,17 @@
 #include <string>
 #include <vector>
 
-namespace sonde {
+#include "profile/cpu_window.h"
 
-// One distinct (process, thread, stack) of a capture.
-struct CpuSample {
-  std::vector<uint64_t> frames;  // leaf first; frames[0] is a pc, the others are return addresses
-  std::string synthetic_leaf;    // "[signal blocked]" and the like, leaf-most; empty: none
-  std::string thread_name;
-  int pid = 0;
-  int tid = 0;
-  int64_t count = 0;   // samples
-  int64_t cpu_ns = 0;  // CPU time they stand for
-};
+namespace sonde {
 
 // CPU samples of an interval that began when the capture was opened. Any number of captures
 // overlap.
 class CpuCapture {
  public:
   virtual ~CpuCapture() = default;
-  // What was sampled from the opening until now, losses included as samples with a synthetic leaf.
-  [[nodiscard]] virtual std::vector<CpuSample> Collect() = 0;
-  // The rate that is in force, after limits; samples a second of CPU time.
-  [[nodiscard]] virtual int rate_hz() const = 0;
+  // What was sampled from the opening until now.
+  [[nodiscard]] virtual CpuWindow Collect() = 0;
 };
 
 struct ThreadCpu {
@@ -86,6 +75,8 @@ class AgentSources {
   // Null and *error set when CPU profiling cannot be had now; the error says why and what to do.
   [[nodiscard]] virtual std::unique_ptr<CpuCapture> OpenCpuCapture(int rate_hz,
                                                                    std::string* error) = 0;
+  // What was sampled between two times, from the recording; times since 1970.
+  [[nodiscard]] virtual CpuWindow CpuPast(int64_t from_unix_ns, int64_t to_unix_ns) = 0;
   [[nodiscard]] virtual AgentStatus Status() = 0;
   // The text of /proc/self/maps of the host, or of a process of the tree.
   [[nodiscard]] virtual std::string Maps(int pid) = 0;

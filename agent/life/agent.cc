@@ -212,6 +212,7 @@ void Agent::Tick(uint64_t now_ns) {
   config_.Tick(http::NowMs());
   KeepSignal();
   ApplySettings();
+  sources_.NoteSampling(signal_ == 0, now_ns);
   cpu_.Tick(now_ns);
   SetNewThreadsArmThemselves(cpu_.sweep().threads_are_short_lived());
   if (rails_.Tick(now_ns, cpu_.totals().samples,

@@ -12,7 +12,6 @@
 #include "agent/life/small_reads.h"
 #include "agent/life/tree.h"
 #include "agent/runtime/arena.h"
-#include "collectors/fold_capture.h"
 #include "collectors/safe/cpu_handler.h"
 #include "collectors/safe/region_file.h"
 #include "collectors/safe/sys.h"
@@ -20,7 +19,6 @@
 namespace sonde::life {
 namespace {
 
-constexpr size_t kCaptureBytes = 4 << 20;
 constexpr uint64_t kClockTicksPerSecond = 100;
 
 int64_t UnixMs() {
@@ -54,57 +52,6 @@ uint64_t TouchedRegionBytes() {
                                              [](unsigned char page) { return (page & 1) != 0; }));
 }
 
-// Turns what was folded into what the endpoints know. Each sample's cost in CPU time is its amount.
-CpuSample ToCpuSample(const FoldSample& from) {
-  CpuSample to;
-  to.thread_name = from.thread.name;
-  to.pid = from.thread.pid;
-  to.tid = from.thread.tid;
-  to.count = static_cast<int64_t>(from.events);
-  to.cpu_ns = static_cast<int64_t>(from.amount);
-  if (const char* name = SyntheticFrameName(from.frames[0]); name != nullptr) {
-    to.synthetic_leaf = name;
-    return to;
-  }
-  to.frames = from.frames;
-  return to;
-}
-
-CpuSample Lost(const FoldLoss& loss) {
-  CpuSample to;
-  to.synthetic_leaf = std::string("[dropped: ") + DropReasonName(loss.reason) + "]";
-  to.count = static_cast<int64_t>(loss.events);
-  to.cpu_ns = static_cast<int64_t>(loss.amount);
-  to.pid = g_self.pid;
-  return to;
-}
-
-class LiveCapture : public CpuCapture {
- public:
-  LiveCapture(CpuCollector* cpu, int hz) : cpu_(cpu), capture_(MonotonicNs(), kCaptureBytes) {
-    cpu_->AddReader(&capture_, hz);
-  }
-  ~LiveCapture() override { cpu_->RemoveReader(&capture_); }
-  LiveCapture(const LiveCapture&) = delete;
-  LiveCapture& operator=(const LiveCapture&) = delete;
-
-  [[nodiscard]] std::vector<CpuSample> Collect() override {
-    cpu_->FoldNow();
-    const FoldProfile profile = capture_.Collect();
-    std::vector<CpuSample> samples;
-    samples.reserve(profile.samples.size() + profile.losses.size());
-    for (const FoldSample& sample : profile.samples) samples.push_back(ToCpuSample(sample));
-    for (const FoldLoss& loss : profile.losses) samples.push_back(Lost(loss));
-    return samples;
-  }
-
-  [[nodiscard]] int rate_hz() const override { return cpu_->effective_hz(); }
-
- private:
-  CpuCollector* cpu_;
-  Capture capture_;
-};
-
 }  // namespace
 
 LiveSources::LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRails* rails,
@@ -115,15 +62,33 @@ LiveSources::LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRail
       agent_tid_(agent_tid),
       threads_(cpu, agent_tid),
       started_unix_ms_(UnixMs()),
-      executable_(ReadLink("/proc/self/exe")) {}
+      executable_(ReadLink("/proc/self/exe")),
+      live_cpu_(cpu, executable_) {}
 
 std::unique_ptr<CpuCapture> LiveSources::OpenCpuCapture(int rate_hz, std::string* error) {
   if (cpu_->effective_hz() == 0) {
     *error = "CPU sampling is not on: " + State();
     return nullptr;
   }
-  return std::make_unique<LiveCapture>(cpu_, rate_hz);
+  return live_cpu_.OpenCapture(rate_hz);
 }
+
+CpuWindow LiveSources::CpuPast(int64_t from_unix_ns, int64_t to_unix_ns) {
+  return live_cpu_.Past(from_unix_ns, to_unix_ns);
+}
+
+void LiveSources::NoteSampling(bool no_signal, uint64_t now_ns) {
+  GapReason why_not = GapReason::kNone;
+  if (cpu_->effective_hz() == 0) {
+    why_not = off_           ? GapReason::kKillSwitch
+              : no_signal    ? GapReason::kNoSignal
+              : cpu_wanted() ? GapReason::kGuard
+                             : GapReason::kSetting;
+  }
+  live_cpu_.SetSampling(why_not, now_ns);
+}
+
+bool LiveSources::cpu_wanted() const { return config_->current().enable && config_->current().cpu; }
 
 std::string LiveSources::State() const {
   if (off_) return "off: kill switch; POST /debug/sonde/on switches it on";

@@ -9,6 +9,7 @@
 #include "agent/config/config_store.h"
 #include "agent/endpoints/sources.h"
 #include "agent/life/guard_rails.h"
+#include "agent/life/live_cpu.h"
 #include "agent/life/live_threads.h"
 #include "collectors/cpu.h"
 
@@ -20,6 +21,7 @@ class LiveSources : public AgentSources {
 
   [[nodiscard]] std::unique_ptr<CpuCapture> OpenCpuCapture(int rate_hz,
                                                            std::string* error) override;
+  [[nodiscard]] CpuWindow CpuPast(int64_t from_unix_ns, int64_t to_unix_ns) override;
   [[nodiscard]] AgentStatus Status() override;
   [[nodiscard]] std::string Maps(int pid) override;
   [[nodiscard]] std::string CommandLine() override;
@@ -30,6 +32,8 @@ class LiveSources : public AgentSources {
   [[nodiscard]] const std::string& executable() const { return executable_; }
   // The kill switch, until On().
   [[nodiscard]] bool off() const { return off_; }
+  // Whenever sampling may have begun or ended. `no_signal`: the service uses them all.
+  void NoteSampling(bool no_signal, uint64_t now_ns);
   // Why nothing is sampled although it is wanted; empty when it is.
   void SetTrouble(std::string trouble) { trouble_ = std::move(trouble); }
 
@@ -40,6 +44,7 @@ class LiveSources : public AgentSources {
   void AddTables(AgentStatus* status) const;
   void AddNotCovered(AgentStatus* status) const;
   [[nodiscard]] std::string State() const;
+  [[nodiscard]] bool cpu_wanted() const;
 
   ConfigStore* config_;
   CpuCollector* cpu_;
@@ -48,6 +53,7 @@ class LiveSources : public AgentSources {
   LiveThreads threads_;
   int64_t started_unix_ms_;
   std::string executable_;
+  LiveCpu live_cpu_;
   bool off_ = false;
   std::string trouble_;
 };

@@ -103,8 +103,7 @@ struct ProcessSlot {
   Shared<uint64_t> start_ticks;  // field 22 of /proc/PID/stat
   Shared<uint64_t> parent;       // slot + 1; 0: none
   Shared<uint64_t> first_seen_ns;
-  Shared<uint64_t> name[2];  // 16 bytes as the kernel has them
-  Shared<uint64_t> reserved[2];
+  Shared<uint64_t> reserved[4];
 };
 
 // A sampled block that has not been freed; its key (live_table.h) lies in kLiveKeys.

@@ -65,8 +65,8 @@ class Readers : public testing::Test {
   std::mt19937_64 random_{42};
   uint64_t now_ = kSecond;
   RegionForTesting region_;
-  Past PastOf(uint64_t from_ns, uint64_t to_ns) const {
-    return ReadPast(*region_, from_ns, to_ns, 64 << 20);
+  Past PastOf(uint64_t from_ns, uint64_t to_ns, std::vector<uint64_t> cuts = {}) const {
+    return ReadPast(*region_, from_ns, to_ns, 64 << 20, cuts);
   }
 
   Coverage coverage_{kSecond};
@@ -88,7 +88,7 @@ TEST_F(Readers, ThatOverlapAtRandomEachSeeTheirOwnInterval) {
   while (!readers_.empty()) CheckAndClose(0);
   folder_.Fold(now_ += kSecond);
   recorder.Flush();
-  EXPECT_EQ(CountsOf(PastOf(0, UINT64_MAX).profile), all_);
+  EXPECT_EQ(CountsOf(PastOf(0, UINT64_MAX).pieces[0]), all_);
 }
 
 TEST_F(Readers, WithLittleMemoryCountWhatDoesNotFit) {
@@ -114,18 +114,25 @@ TEST_F(Readers, OfThePastGetWholeStepsAndAreToldWhich) {
   }
   // Ten whole steps and one that is being filled.
   const Past past = PastOf(0, UINT64_MAX);
-  EXPECT_EQ(past.profile.from_ns, kSecond);
-  EXPECT_EQ(past.profile.to_ns, 106 * kSecond);
+  EXPECT_EQ(past.pieces[0].from_ns, kSecond);
+  EXPECT_EQ(past.pieces[0].to_ns, 106 * kSecond);
   EXPECT_EQ(past.covered_ns, 105 * kSecond);
   EXPECT_EQ(past.gaps, std::vector<Gap>());
   const Past part = PastOf(75 * kSecond, 76 * kSecond);
-  EXPECT_EQ(part.profile.from_ns, 71 * kSecond);
-  EXPECT_EQ(part.profile.to_ns, 81 * kSecond);
+  EXPECT_EQ(part.pieces[0].from_ns, 71 * kSecond);
+  EXPECT_EQ(part.pieces[0].to_ns, 81 * kSecond);
   EXPECT_EQ(part.oldest_ns, kSecond);
   uint64_t events = 0;
-  for (const FoldSample& sample : part.profile.samples) events += sample.events;
+  for (const FoldSample& sample : part.pieces[0].samples) events += sample.events;
   EXPECT_EQ(events, 10u);
-  EXPECT_EQ(PastOf(0, kSecond).profile.to_ns, 0u);
+  EXPECT_TRUE(PastOf(0, kSecond).pieces.empty());
+  const Past apart = PastOf(0, UINT64_MAX, {41 * kSecond, 45 * kSecond, 300 * kSecond});
+  ASSERT_EQ(apart.pieces.size(), 3u);
+  EXPECT_EQ(apart.pieces[0].to_ns, 41 * kSecond);
+  EXPECT_EQ(apart.pieces[1].from_ns, 41 * kSecond);
+  EXPECT_EQ(apart.pieces[1].to_ns, 51 * kSecond);
+  EXPECT_EQ(apart.pieces[2].to_ns, 106 * kSecond);
+  EXPECT_EQ(apart.covered_ns, 105 * kSecond);
 }
 
 TEST_F(Readers, OfThePastHaveAShorterPastWhenStacksAreMany) {
@@ -141,12 +148,12 @@ TEST_F(Readers, OfThePastHaveAShorterPastWhenStacksAreMany) {
   }
   const Past past = PastOf(0, UINT64_MAX);
   EXPECT_TRUE(past.is_overwritten);
-  EXPECT_EQ(past.oldest_ns, past.profile.from_ns);
-  EXPECT_GT(past.profile.from_ns, 40 * kSecond);
-  EXPECT_LT(past.profile.from_ns, 500 * kSecond);
-  EXPECT_EQ(past.profile.to_ns, now_);
-  EXPECT_EQ(past.profile.samples.size(),
-            (past.profile.to_ns - past.profile.from_ns) / kSecond * 200);
+  EXPECT_EQ(past.oldest_ns, past.pieces[0].from_ns);
+  EXPECT_GT(past.pieces[0].from_ns, 40 * kSecond);
+  EXPECT_LT(past.pieces[0].from_ns, 500 * kSecond);
+  EXPECT_EQ(past.pieces[0].to_ns, now_);
+  EXPECT_EQ(past.pieces[0].samples.size(),
+            (past.pieces[0].to_ns - past.pieces[0].from_ns) / kSecond * 200);
 }
 
 TEST_F(Readers, OfThePastAreToldOfGaps) {
@@ -163,8 +170,8 @@ TEST_F(Readers, OfThePastAreToldOfGaps) {
   coverage_.Set(GapReason::kNone, now_ + 6 * kSecond);
   for (int i = 0; i < 10; ++i) folder_.Fold(now_ += kSecond);
   const Past past = PastOf(0, UINT64_MAX);
-  EXPECT_EQ(past.profile.from_ns, kSecond);
-  EXPECT_EQ(past.profile.to_ns, 31 * kSecond);
+  EXPECT_EQ(past.pieces[0].from_ns, kSecond);
+  EXPECT_EQ(past.pieces[0].to_ns, 31 * kSecond);
   EXPECT_EQ(past.covered_ns, 19 * kSecond);
   ASSERT_EQ(past.gaps.size(), 2u);
   EXPECT_EQ(past.gaps[0], (Gap{14 * kSecond, 21 * kSecond, GapReason::kAgentAway}));
@@ -187,9 +194,9 @@ TEST_F(Readers, OfThePastSeeAHotStackThroughMoreStacksThanAStepHolds) {
   }
   const Past past = PastOf(0, UINT64_MAX);
   uint64_t hot = 0;
-  uint64_t events = LostIn(past.profile, DropReason::kReaderFull);
+  uint64_t events = LostIn(past.pieces[0], DropReason::kReaderFull);
   EXPECT_GT(events, 0u) << "the step held everything: the test shows nothing";
-  for (const FoldSample& sample : past.profile.samples) {
+  for (const FoldSample& sample : past.pieces[0].samples) {
     events += sample.events;
     if (sample.frames[0] == 7) hot += sample.events;
   }

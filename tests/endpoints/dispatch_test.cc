@@ -12,6 +12,7 @@
 #include "agent/endpoints/endpoints.h"
 #include "agent/http/socket.h"
 #include "profile/decode.h"
+#include "profile/time_text.h"
 #include "tests/endpoints/fake_sources.h"
 
 namespace sonde::testing {
@@ -117,6 +118,78 @@ TEST_F(DispatchTest, AProfileIsReadyAfterItsSecondsAndEndsItsCapture) {
   EXPECT_GE(fallback.later->ready_at_ms(), begin + 30000) << "Go's default";
 }
 
+TEST_F(DispatchTest, TheRecordingAnswersAtOnceAndSaysWhatItHas) {
+  const http::Answer answer = Ask("GET", "/debug/pprof/profile?last=5m");
+  ASSERT_EQ(answer.later, nullptr);
+  ASSERT_EQ(answer.response.status, 200) << answer.response.body;
+  const std::string header = HeaderOf(answer.response, "X-Sonde-Window");
+  EXPECT_NE(header.find("asked for 5m, have 3m20s: the agent started then ("), std::string::npos)
+      << header;
+  const auto decoded = pprof::Decode(answer.response.body);
+  ASSERT_TRUE(decoded.ok());
+  EXPECT_NEAR(static_cast<double>(decoded->duration_nanos), 200e9, 1e9);
+  std::string comments;
+  for (const auto id : decoded->comments) comments += decoded->Text(id) + "\n";
+  EXPECT_NE(comments.find("window: asked for 5m, have 3m20s"), std::string::npos) << comments;
+  const std::string whole = HeaderOf(Get("/debug/pprof/profile?last=30s"), "X-Sonde-Window");
+  EXPECT_TRUE(whole.ends_with("covered=30s")) << whole;
+  EXPECT_EQ(sources_.opened(), 0);
+}
+
+TEST_F(DispatchTest, TheRecordingIsAskedByTimesToo) {
+  const int64_t now_ns = http::UnixSeconds() * 1000000000;
+  const std::string from = FormatTime(now_ns - 60000000000);
+  const std::string seconds = std::to_string(now_ns / 1000000000 - 20);
+  const http::Response response = Get("/debug/pprof/profile?from=" + from + "&to=" + seconds);
+  ASSERT_EQ(response.status, 200) << response.body;
+  EXPECT_TRUE(HeaderOf(response, "X-Sonde-Window").starts_with("from=" + from + "; to="));
+  EXPECT_TRUE(HeaderOf(response, "X-Sonde-Window").ends_with("covered=40s"));
+  const http::Response before = Get("/debug/pprof/profile?from=1000&to=2000.5");
+  EXPECT_EQ(before.status, 404);
+  EXPECT_NE(before.body.find("nothing was recorded from 1970-01-01T00:16:40Z to "),
+            std::string::npos)
+      << before.body;
+}
+
+TEST_F(DispatchTest, BadQuestionsAboutThePastAre400AndSayWhatWasExpected) {
+  constexpr std::pair<const char*, const char*> kCases[] = {
+      {"last=0s", "last: expected a duration from 1s to 24h"},
+      {"last=5x", "last: expected a duration"},
+      {"last=", "last: expected a duration"},
+      {"last=25h", "last: expected a duration"},
+      {"last=5m&seconds=3", "expected either seconds and hz"},
+      {"last=5m&from=10", "expected either last, or from and to"},
+      {"from=yesterday", "from: expected a time, as 2026-11-21T09:14:05Z or seconds since 1970"},
+      {"from=2026-02-30T00:00:00Z", "from: expected a time"},
+      {"from=2026-11-21T09:14:05", "from: expected a time"},
+      {"from=20&to=10", "from: expected a time before to"},
+      {"to=10", "to: needs from"},
+  };
+  for (const auto& [query, expected] : kCases) {
+    const http::Answer answer = Ask("GET", std::string("/debug/pprof/profile?") + query);
+    ASSERT_EQ(answer.later, nullptr) << query;
+    EXPECT_EQ(answer.response.status, 400) << query;
+    EXPECT_EQ(HeaderOf(answer.response, "X-Go-Pprof"), "1");
+    EXPECT_NE(answer.response.body.find(expected), std::string::npos) << answer.response.body;
+  }
+}
+
+TEST_F(DispatchTest, NotesOfAWindowNameItsGaps) {
+  constexpr int64_t kSecondNs = 1000000000;
+  CpuWindow window;
+  window.from_unix_ns = 1795252445 * kSecondNs;
+  window.to_unix_ns = window.from_unix_ns + 60 * kSecondNs;
+  window.covered_ns = 40 * kSecondNs;
+  window.gaps = {{window.from_unix_ns + 10 * kSecondNs, window.from_unix_ns + 30 * kSecondNs,
+                  "the kill switch was on"}};
+  EXPECT_EQ(WindowNotes(window, window.from_unix_ns, window.to_unix_ns),
+            (std::vector<std::string>{"asked for 1m, have 40s",
+                                      "gap 09:14:15-09:14:35 UTC (20s): the kill switch was on"}));
+  window.covered_ns = 60 * kSecondNs;
+  window.gaps.clear();
+  EXPECT_TRUE(WindowNotes(window, window.from_unix_ns, window.to_unix_ns).empty());
+}
+
 TEST_F(DispatchTest, CapturesAreLimitedAndHeadOpensNone) {
   EXPECT_EQ(Ask("HEAD", "/debug/pprof/profile").response.status, 200);
   EXPECT_EQ(sources_.opened(), 0);
@@ -209,10 +282,10 @@ TEST_F(DispatchTest, RequestsAreCountedUnderPathsOfTheTableOnly) {
 
 TEST_F(DispatchTest, AProfileHoldsExactlyWhatWasSampled) {
   CpuProfileInput input;
-  input.samples = FakeSamples(100.0, 100, getpid());
-  input.rate_hz = 100;
-  input.begin_unix_ns = 1700000000000000000;
-  input.duration_ns = 125000000000;
+  input.window.samples = FakeSamples(100.0, 100, getpid());
+  input.window.rate_hz = 100;
+  input.window.from_unix_ns = 1700000000000000000;
+  input.window.covered_ns = 125000000000;
   input.dropped = {{"table_full", 7}};
   const auto decoded = pprof::Decode(BuildCpuProfile(input, &sources_, &context_.Symbols()));
   ASSERT_TRUE(decoded.ok());
@@ -221,7 +294,7 @@ TEST_F(DispatchTest, AProfileHoldsExactlyWhatWasSampled) {
   EXPECT_EQ(profile.Text(profile.sample_types[1].unit), "nanoseconds");
   EXPECT_EQ(profile.Text(profile.period_type.type), "cpu");
   EXPECT_EQ(profile.period, 10000000);
-  EXPECT_EQ(profile.duration_nanos, input.duration_ns);
+  EXPECT_EQ(profile.duration_nanos, input.window.covered_ns);
   int64_t samples = 0;
   int64_t nanoseconds = 0;
   for (const auto& sample : profile.samples) {

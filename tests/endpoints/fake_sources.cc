@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <sstream>
@@ -59,11 +60,16 @@ class FakeCapture final : public CpuCapture {
     ++*open_;
   }
   ~FakeCapture() override { --*open_; }
-  std::vector<CpuSample> Collect() override {
-    const double seconds = static_cast<double>(NowNs(CLOCK_MONOTONIC) - begin_ns_) / 1e9;
-    return FakeSamples(seconds * cores_, rate_hz_, getpid());
+  CpuWindow Collect() override {
+    const int64_t length_ns = NowNs(CLOCK_MONOTONIC) - begin_ns_;
+    CpuWindow window;
+    window.samples = FakeSamples(static_cast<double>(length_ns) / 1e9 * cores_, rate_hz_, getpid());
+    window.to_unix_ns = NowNs(CLOCK_REALTIME);
+    window.from_unix_ns = window.to_unix_ns - length_ns;
+    window.covered_ns = length_ns;
+    window.rate_hz = rate_hz_;
+    return window;
   }
-  int rate_hz() const override { return rate_hz_; }
 
  private:
   const int rate_hz_;
@@ -120,6 +126,20 @@ std::unique_ptr<CpuCapture> FakeSources::OpenCpuCapture(int rate_hz, std::string
   }
   ++opened_;
   return std::make_unique<FakeCapture>(rate_hz, cores_, open_);
+}
+
+CpuWindow FakeSources::CpuPast(int64_t from_unix_ns, int64_t to_unix_ns) {
+  CpuWindow window;
+  window.begins_late = "the agent started then";
+  const int64_t now_ns = NowNs(CLOCK_REALTIME);
+  window.from_unix_ns = std::max(from_unix_ns, now_ns - kRecordedNs);
+  window.to_unix_ns = std::min(to_unix_ns, now_ns);
+  if (window.to_unix_ns <= window.from_unix_ns) return window;
+  window.covered_ns = window.to_unix_ns - window.from_unix_ns;
+  window.rate_hz = 100;
+  window.samples =
+      FakeSamples(static_cast<double>(window.covered_ns) / 1e9 * cores_, 100, getpid());
+  return window;
 }
 
 AgentStatus FakeSources::Status() {

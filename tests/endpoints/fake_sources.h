@@ -13,12 +13,16 @@
 
 namespace sonde::testing {
 
+// How far back the fake recording reaches.
+inline constexpr int64_t kRecordedNs = 200'000'000'000;
+
 class FakeSources final : public AgentSources {
  public:
   // The counters grow with the clock: `cores` of CPU are used.
   explicit FakeSources(double cores = 0.8);
 
   std::unique_ptr<CpuCapture> OpenCpuCapture(int rate_hz, std::string* error) override;
+  CpuWindow CpuPast(int64_t from_unix_ns, int64_t to_unix_ns) override;
   AgentStatus Status() override;
   std::string Maps(int pid) override;
   std::string CommandLine() override;

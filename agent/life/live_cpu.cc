@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/life/live_cpu.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "agent/endpoints/own_memory.h"
+#include "agent/life/self.h"
+#include "agent/life/small_reads.h"
+#include "agent/life/tree.h"
+#include "collectors/cpu_names.h"
+#include "collectors/fold_capture.h"
+#include "collectors/past.h"
+#include "collectors/safe/region_file.h"
+#include "collectors/safe/region_mappings.h"
+#include "collectors/safe/region_ring.h"
+
+namespace sonde::life {
+namespace {
+
+constexpr size_t kCaptureBytes = 4 << 20;
+constexpr size_t kPastBytes = 4 << 20;
+constexpr size_t kMaxPieces = 32;
+constexpr size_t kMaxBuildIds = 4096;
+constexpr uint64_t kRoundNs = 10'000'000'000;  // how often the mappings of a process are read
+constexpr size_t kReadsAtOnce = 8;             // of children, in one fold
+
+int64_t UnixOf(uint64_t monotonic_ns) {
+  return static_cast<int64_t>(monotonic_ns + TreeRegion().header->utc_offset_ns.Load());
+}
+
+// Before the machine was started is the beginning of everything.
+uint64_t MonotonicOf(int64_t unix_ns) {
+  const auto offset_ns = static_cast<int64_t>(TreeRegion().header->utc_offset_ns.Load());
+  return unix_ns <= offset_ns ? 0 : static_cast<uint64_t>(unix_ns - offset_ns);
+}
+
+std::string CommandOf(int pid) {
+  std::string command = ReadSmallFile("/proc/" + std::to_string(pid) + "/comm");
+  if (!command.empty() && command.back() == '\n') command.pop_back();
+  return command;
+}
+
+std::string FileKey(const Mapping& mapping) {
+  return mapping.device + ":" + std::to_string(mapping.inode) + ":" + mapping.path;
+}
+
+CpuSample SampleOf(const FoldSample& from) {
+  CpuSample to;
+  to.thread_name = from.thread.name;
+  to.pid = from.thread.pid;
+  to.tid = from.thread.tid;
+  to.count = static_cast<int64_t>(from.events);
+  to.cpu_ns = static_cast<int64_t>(from.amount);
+  to.synthetic_leaf = LeafNameOf(from);
+  if (to.synthetic_leaf.empty()) to.frames = from.frames;
+  return to;
+}
+
+CpuSample SampleOf(const FoldLoss& loss) {
+  CpuSample to;
+  to.synthetic_leaf = LeafNameOf(loss);
+  to.count = static_cast<int64_t>(loss.events);
+  to.cpu_ns = static_cast<int64_t>(loss.amount);
+  to.pid = g_self.pid;
+  return to;
+}
+
+}  // namespace
+
+// Address spaces of a window, each once however many pieces share it.
+class LiveCpu::Spaces {
+ public:
+  explicit Spaces(const AddressHistory& history) : history_(history) {}
+  int Of(int pid, const FoldProfile& piece, CpuWindow* window) {
+    const auto [known, fresh] = by_piece_.try_emplace({pid, piece.from_ns}, -1);
+    if (!fresh) return known->second;
+    std::vector<Mapping> space = history_.At(pid, piece.from_ns, piece.to_ns);
+    if (space.empty()) return -1;
+    const auto same = std::ranges::find(window->spaces, space);
+    known->second = static_cast<int>(same - window->spaces.begin());
+    if (same == window->spaces.end()) window->spaces.push_back(std::move(space));
+    return known->second;
+  }
+
+ private:
+  const AddressHistory& history_;
+  std::map<std::pair<int, uint64_t>, int> by_piece_;
+};
+
+// Where objects displaced each other while it ran, a piece ends and another begins.
+class LiveCapture : public CpuCapture {
+ public:
+  LiveCapture(LiveCpu* owner, int hz)
+      : owner_(owner), capture_(std::make_unique<Capture>(MonotonicNs(), kCaptureBytes)), hz_(hz) {
+    owner_->cpu_->AddReader(capture_.get(), hz_);
+    owner_->captures_.push_back(this);
+    rate_hz_ = owner_->cpu_->effective_hz();
+  }
+  ~LiveCapture() override {
+    std::erase(owner_->captures_, this);
+    owner_->cpu_->RemoveReader(capture_.get());
+  }
+  LiveCapture(const LiveCapture&) = delete;
+  LiveCapture& operator=(const LiveCapture&) = delete;
+
+  [[nodiscard]] CpuWindow Collect() override {
+    owner_->cpu_->FoldNow();
+    CutHere();
+    CpuWindow window;
+    LiveCpu::Spaces spaces(owner_->history_);
+    for (const FoldProfile& piece : pieces_) owner_->AddPiece(piece, &spaces, &window);
+    const uint64_t from_ns = pieces_.front().from_ns;
+    const uint64_t to_ns = pieces_.back().to_ns;
+    const std::vector<Gap> gaps = owner_->coverage_.GapsIn(from_ns, to_ns);
+    owner_->SetTimes(from_ns, to_ns, gaps, &window);
+    window.covered_ns = static_cast<int64_t>(to_ns - from_ns - TotalNs(gaps));
+    window.rate_hz = std::max(rate_hz_, owner_->cpu_->effective_hz());
+    return window;
+  }
+
+  // What was folded so far is one piece.
+  void CutHere() {
+    FoldProfile piece = capture_->TakeAll();
+    const bool mergeable = pieces_.size() >= kMaxPieces;
+    if (!mergeable) return pieces_.push_back(std::move(piece));
+    FoldProfile& last = pieces_.back();
+    last.to_ns = piece.to_ns;
+    std::ranges::move(piece.samples, std::back_inserter(last.samples));
+    std::ranges::move(piece.losses, std::back_inserter(last.losses));
+  }
+
+ private:
+  LiveCpu* const owner_;
+  const std::unique_ptr<Capture> capture_;
+  const int hz_;
+  int rate_hz_ = 0;
+  std::vector<FoldProfile> pieces_;
+};
+
+LiveCpu::LiveCpu(CpuCollector* cpu, std::string executable)
+    : cpu_(cpu),
+      executable_(std::move(executable)),
+      coverage_(MonotonicNs()),
+      recorder_(TreeRegion(), &coverage_, MonotonicNs()) {
+  cpu_->AddReader(&recorder_, 0);
+  cpu_->AddReader(&active_, 0);
+  cpu_->SetWatcher(this);
+}
+
+LiveCpu::~LiveCpu() {
+  cpu_->SetWatcher(nullptr);
+  cpu_->RemoveReader(&active_);
+  cpu_->RemoveReader(&recorder_);
+  recorder_.Flush();
+}
+
+void LiveCpu::SetSampling(GapReason why_not, uint64_t now_ns) {
+  coverage_.Set(why_not, now_ns);
+  recorder_.SetRate(static_cast<uint32_t>(cpu_->effective_hz()));
+}
+
+// True: an address has another object than before.
+bool LiveCpu::ReadMappings(int pid, uint64_t now_ns) {
+  const bool own = pid == g_self.pid;
+  const std::string text = ReadSmallFile("/proc/" + std::to_string(pid) + "/maps");
+  std::vector<Mapping> mappings = ParseMaps(text).mappings;
+  const std::string command = CommandOf(pid);
+  if (mappings.empty()) {  // it has ended
+    if (!history_.Knows(pid)) history_.Inherit(pid, command, g_self.pid);
+    return false;
+  }
+  MoveMainFirst(executable_, &mappings);
+  for (Mapping& mapping : mappings) {
+    const auto known = build_ids_.find(FileKey(mapping));
+    if (known != build_ids_.end()) mapping.build_id = known->second;
+  }
+  AddBuildIds(own ? OwnMemoryReader() : MemoryReader(), &mappings);
+  if (build_ids_.size() > kMaxBuildIds) build_ids_.clear();
+  for (const Mapping& mapping : mappings) {
+    if (!mapping.build_id.empty() && mapping.inode != 0)
+      build_ids_.emplace(FileKey(mapping), mapping.build_id);
+  }
+  store_ = true;
+  return history_.Update(pid, command, std::move(mappings), now_ns);
+}
+
+void LiveCpu::BeforeFold(uint64_t now_ns, bool changed) {
+  objects_changed_ |= changed;
+  displaced_ = false;
+  if (now_ns >= next_round_ns_) {
+    next_round_ns_ = now_ns + kRoundNs;
+    due_.insert(active_.pids.begin(), active_.pids.end());
+    due_.erase(g_self.pid);
+    active_.pids.clear();
+    objects_changed_ = true;
+    Forget();
+  }
+  if (objects_changed_) displaced_ |= ReadMappings(g_self.pid, now_ns);
+  displaced_ |= ReadSomeAgain(now_ns);
+  if (displaced_) KeepApart();
+}
+
+bool LiveCpu::ReadSomeAgain(uint64_t now_ns) {
+  bool displaced = false;
+  for (size_t i = 0; i < kReadsAtOnce && !due_.empty(); ++i) {
+    displaced |= ReadMappings(*due_.begin(), now_ns);
+    due_.erase(due_.begin());
+  }
+  return displaced;
+}
+
+void LiveCpu::AfterFold(uint64_t now_ns, bool changed) {
+  objects_changed_ = changed;
+  if (!changed) history_.Unchanged(g_self.pid, now_ns);
+  if (displaced_) KeepApart();
+  ReadNewProcesses(now_ns);
+  if (!store_) return;
+  store_ = false;
+  const std::string text = history_.Write();
+  StoreMappings(TreeRegion(), text.data(), text.size());
+}
+
+// As soon as they are seen: they may live for a moment only.
+void LiveCpu::ReadNewProcesses(uint64_t now_ns) {
+  for (const int pid : active_.pids) {
+    if (!history_.Knows(pid)) ReadMappings(pid, now_ns);
+  }
+}
+
+void LiveCpu::KeepApart() {
+  recorder_.CloseStep();
+  for (LiveCapture* capture : captures_) capture->CutHere();
+}
+
+// Nobody can ask about what was before the oldest step.
+void LiveCpu::Forget() {
+  RingCursor cursor = OldestStep(TreeRegion());
+  std::vector<uint8_t> bytes(MaxStepBytes(TreeRegion()));
+  RingStep oldest;
+  if (ReadStep(TreeRegion(), &cursor, &oldest, bytes.data()) == RingRead::kStep)
+    history_.Forget(oldest.start_ns);
+}
+
+void LiveCpu::AddPiece(const FoldProfile& piece, Spaces* spaces, CpuWindow* window) const {
+  for (const FoldSample& sample : piece.samples) {
+    if (sample.kind != Kind::kCpu) continue;
+    CpuSample out = SampleOf(sample);
+    out.space = spaces->Of(out.pid, piece, window);
+    window->samples.push_back(std::move(out));
+  }
+  for (const FoldLoss& loss : piece.losses) {
+    if (loss.kind == Kind::kCpu) window->samples.push_back(SampleOf(loss));
+  }
+}
+
+void LiveCpu::SetTimes(uint64_t from_ns, uint64_t to_ns, const std::vector<Gap>& gaps,
+                       CpuWindow* window) const {
+  window->from_unix_ns = UnixOf(from_ns);
+  window->to_unix_ns = UnixOf(to_ns);
+  for (const Gap& gap : gaps)
+    window->gaps.push_back({UnixOf(gap.from_ns), UnixOf(gap.to_ns), GapReasonText(gap.reason)});
+}
+
+std::unique_ptr<CpuCapture> LiveCpu::OpenCapture(int rate_hz) {
+  return std::make_unique<LiveCapture>(this, rate_hz);
+}
+
+CpuWindow LiveCpu::Past(int64_t from_unix_ns, int64_t to_unix_ns) {
+  cpu_->FoldNow();
+  recorder_.Flush();
+  const std::vector<uint64_t> cuts = history_.Changes();
+  const sonde::Past past =
+      ReadPast(TreeRegion(), MonotonicOf(from_unix_ns), MonotonicOf(to_unix_ns), kPastBytes, cuts);
+  CpuWindow window;
+  Spaces spaces(history_);
+  for (const FoldProfile& piece : past.pieces) AddPiece(piece, &spaces, &window);
+  if (!past.pieces.empty())
+    SetTimes(past.pieces.front().from_ns, past.pieces.back().to_ns, past.gaps, &window);
+  window.covered_ns = static_cast<int64_t>(past.covered_ns);
+  window.rate_hz = static_cast<int>(past.rate_hz);
+  window.begins_late = past.is_overwritten
+                           ? "older steps gave way, the recording is full (SONDE_REGION_BYTES)"
+                           : "the agent started then";
+  return window;
+}
+
+size_t LiveCpu::memory_bytes() const { return recorder_.memory_bytes() + history_.memory_bytes(); }
+
+}  // namespace sonde::life

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// CPU samples for the endpoints: captures of now, and the recording of the last minutes. Owns what
+// makes both tell the truth: the recorder, when sampling was on, and which object lay where when.
+// Agent thread only. Memory: the recorder's open step, kCaptureBytes a capture, the history of
+// mappings (profile/address_history.h).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/endpoints/sources.h"
+#include "collectors/coverage.h"
+#include "collectors/cpu.h"
+#include "collectors/fold_recorder.h"
+#include "profile/address_history.h"
+#include "profile/cpu_window.h"
+
+namespace sonde::life {
+
+class LiveCapture;
+
+class LiveCpu : private FoldWatcher {
+ public:
+  // `cpu` outlives it.
+  LiveCpu(CpuCollector* cpu, std::string executable);
+  ~LiveCpu() override;
+  LiveCpu(const LiveCpu&) = delete;
+  LiveCpu& operator=(const LiveCpu&) = delete;
+
+  // Whether sampling is on; why not. Call it whenever it may have changed.
+  void SetSampling(GapReason why_not, uint64_t now_ns);
+
+  [[nodiscard]] std::unique_ptr<CpuCapture> OpenCapture(int rate_hz);
+  [[nodiscard]] CpuWindow Past(int64_t from_unix_ns, int64_t to_unix_ns);
+  [[nodiscard]] size_t memory_bytes() const;
+
+ private:
+  friend class LiveCapture;
+
+  // Which processes used CPU.
+  class Active : public FoldSink {
+   public:
+    void OnDelta(const FoldDelta& delta) override { pids.insert(delta.thread.pid); }
+    void OnLost(Kind, DropReason, uint64_t, uint64_t) override {}
+    void OnFoldEnd(uint64_t) override {}
+    std::set<int> pids;
+  };
+  class Spaces;
+
+  void BeforeFold(uint64_t now_ns, bool changed) override;
+  void AfterFold(uint64_t now_ns, bool changed) override;
+  bool ReadMappings(int pid, uint64_t now_ns);
+  void ReadNewProcesses(uint64_t now_ns);
+  bool ReadSomeAgain(uint64_t now_ns);
+  void KeepApart();
+  void Forget();
+  void AddPiece(const FoldProfile& piece, Spaces* spaces, CpuWindow* window) const;
+  void SetTimes(uint64_t from_ns, uint64_t to_ns, const std::vector<Gap>& gaps,
+                CpuWindow* window) const;
+
+  CpuCollector* const cpu_;
+  const std::string executable_;
+  Coverage coverage_;
+  Recorder recorder_;
+  Active active_;
+  AddressHistory history_;
+  std::map<std::string, std::string> build_ids_;  // by file, of mappings seen lately
+  std::vector<LiveCapture*> captures_;
+  std::set<int> due_;  // processes whose mappings are to be read again
+  uint64_t next_round_ns_ = 0;
+  bool objects_changed_ = true;
+  bool displaced_ = false;  // in the fold that is under way
+  bool store_ = true;       // the region has not what is known
+};
+
+}  // namespace sonde::life

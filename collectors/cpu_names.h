@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// The names of frames that are no code, as profiles show them. Used by the agent and by who reads a
+// region file. Pure functions.
+#pragma once
+
+#include <string>
+
+#include "collectors/fold_counts.h"
+
+namespace sonde {
+
+// "[signal blocked]" when the sample's frame is no address; empty when its frames are.
+std::string LeafNameOf(const FoldSample& sample);
+
+// "[lost: stack table full]".
+std::string LeafNameOf(const FoldLoss& loss);
+
+}  // namespace sonde
