@@ -40,13 +40,18 @@ ProgramCheck ReadScript(const File& file) {
   return {ProgramCheck::Verdict::kScript, line.substr(start, end - start)};
 }
 
+ProgramCheck OfLoader(const std::string& loader) {
+  const bool musl = loader.find("/ld-musl-") != std::string::npos;
+  return {musl ? ProgramCheck::Verdict::kMusl : ProgramCheck::Verdict::kDynamic, loader};
+}
+
 ProgramCheck ReadElf(const File& file, const Elf64_Ehdr& header) {
   for (int i = 0; i < header.e_phnum; ++i) {
     Elf64_Phdr segment;
     if (!file.Read(&segment, sizeof segment, header.e_phoff + uint64_t{header.e_phentsize} * i))
       break;
     if (segment.p_type == PT_INTERP)
-      return {ProgramCheck::Verdict::kDynamic, ReadText(file, segment.p_offset, segment.p_filesz)};
+      return OfLoader(ReadText(file, segment.p_offset, segment.p_filesz));
   }
   return {ProgramCheck::Verdict::kStatic, ""};
 }
@@ -83,6 +88,11 @@ std::string ExplainProgram(const ProgramCheck& check, const std::string& path) {
       return path +
              " is a static program: the loader ignores LD_PRELOAD here. If it serves Go's "
              "net/http/pprof, start it as it is and use --port";
+    case ProgramCheck::Verdict::kMusl:
+      return path +
+             " is linked with musl, whose loader ends a program that libsonde.so is preloaded "
+             "into: "
+             "the agent needs glibc";
     case ProgramCheck::Verdict::kNot64BitX86:
       return path + " is not a 64-bit x86 program: libsonde.so cannot be loaded into it";
     case ProgramCheck::Verdict::kPrivileged:

@@ -12,6 +12,7 @@ struct ProgramCheck {
     kDynamic,  // LD_PRELOAD works
     kScript,   // "#!": the interpreter decides
     kStatic,   // no loader, no preload
+    kMusl,     // its loader refuses libsonde.so and ends the program
     kNot64BitX86,
     kPrivileged,  // setuid, setgid or file capabilities: the loader drops LD_PRELOAD
     kNotElf,
