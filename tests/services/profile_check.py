@@ -60,6 +60,10 @@ def parse(text):
 
 def check_profile(url, path):
     fetch(url, path)
+    return measure(path)
+
+
+def measure(path):
     samples = parse(raw_text(path))
     whole = sum(count for count, stack in samples if any(ROOT.match(name) for name in stack[-3:]))
     cut = {}
