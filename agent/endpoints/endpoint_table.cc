@@ -16,6 +16,11 @@ constexpr Endpoint kTable[] = {
      "where every thread stands; debug=1: grouped text, debug=2: one by one"},
     {"GET", "/debug/pprof/goroutine", Need::kRead, ServeThreads, "debug=0|1|2",
      "the same, under the name that Go's tools ask for"},
+    {"GET", "/debug/pprof/heap", Need::kRead, ServeHeapProfile, "seconds, age, gc",
+     "live heap by call site, gzipped profile.proto; with `seconds` what changed meanwhile; with "
+     "`age` (10m) only blocks that are older; `gc` is accepted and ignored"},
+    {"GET", "/debug/pprof/allocs", Need::kRead, ServeAllocsProfile, "seconds, age, gc",
+     "the same, with all allocations in front"},
     {"GET", "/debug/pprof/cmdline", Need::kRead, ServeCommandLine, "",
      "command line of the process, NUL-separated"},
     {"GET", "/debug/pprof/symbol", Need::kRead, ServeSymbols, "0xADDRESS+0xADDRESS",
@@ -38,8 +43,8 @@ constexpr Endpoint kTable[] = {
 };
 
 constexpr MissingProfile kMissing[] = {
-    {"heap", "live heap by call site"},           {"allocs", "allocations by call site"},
-    {"threadcreate", "stacks that made threads"}, {"block", "waiting for locks, by who waited"},
+    {"threadcreate", "stacks that made threads"},
+    {"block", "waiting for locks, by who waited"},
     {"mutex", "waiting for locks, by who held"},
 };
 

@@ -37,6 +37,8 @@ http::Answer RedirectToPprofIndex(Context&, const http::Request&);
 http::Answer ServeCpuProfile(Context&, const http::Request&);
 http::Answer ServeThreads(Context&, const http::Request&);
 http::Answer ServeThreadsJson(Context&, const http::Request&);
+http::Answer ServeHeapProfile(Context&, const http::Request&);
+http::Answer ServeAllocsProfile(Context&, const http::Request&);
 http::Answer ServeCommandLine(Context&, const http::Request&);
 http::Answer ServeSymbols(Context&, const http::Request&);
 http::Answer ServeStatus(Context&, const http::Request&);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "agent/endpoints/endpoint_table.h"
+#include "agent/endpoints/heap_source.h"
 #include "agent/endpoints/text_util.h"
 
 namespace sonde {
@@ -109,6 +110,29 @@ void AddSampling(const AgentStatus& status, Families* out) {
              static_cast<double>(status.cpu_timers_limit));
 }
 
+void AddHeap(const HeapTotals& heap, Families* out) {
+  out->Gauge("sonde_heap_interval_bytes", "Mean bytes between sampled allocations; 0 when off.",
+             heap.on ? static_cast<double>(heap.interval_bytes) : 0);
+  if (!heap.on) return;
+  out->Gauge("sonde_heap_live_bytes",
+             "Live heap allocated since the collector was switched on, estimated from samples.",
+             heap.live_bytes);
+  out->Gauge("sonde_heap_live_objects", "Live blocks, estimated from samples.", heap.live_objects);
+  out->Gauge("sonde_heap_live_samples", "Sampled blocks that have not been freed.",
+             static_cast<double>(heap.live_samples));
+  out->Gauge("sonde_heap_live_samples_max", "Sampled blocks that can be remembered.",
+             static_cast<double>(heap.live_samples_max));
+  out->Counter("sonde_heap_allocated_bytes_total", "Bytes allocated, estimated from samples.",
+               static_cast<double>(heap.allocated_bytes));
+  out->Counter("sonde_heap_allocated_objects_total", "Blocks allocated, estimated from samples.",
+               static_cast<double>(heap.allocated_objects));
+  out->Begin(MetricType::Counter, "sonde_heap_dropped_objects_total",
+             "Blocks that the samples which were lost stood for, by reason.");
+  for (const NamedCount& drop : heap.dropped) {
+    out->Value(static_cast<double>(drop.count), {{"reason", drop.name}});
+  }
+}
+
 void AddAgent(const Context& context, const AgentStatus& status, Families* out) {
   const bool enabled = status.state.starts_with("on");
   out->Begin(MetricType::Gauge, "sonde_build_info", "Version of the agent; always 1.");
@@ -186,6 +210,7 @@ std::vector<MetricFamily> CollectMetrics(Context* context) {
   AddProcess(context->process, &out);
   AddAgent(*context, status, &out);
   AddSampling(status, &out);
+  AddHeap(context->sources->Heap().Totals(), &out);
   AddThreads(*context, status, &out);
   AddTables(status, &out);
   AddRequests(*context, &out);

@@ -68,6 +68,7 @@ struct AgentStatus {
 
 class FindingsSource;
 class ThreadsSource;
+class HeapSource;
 
 class AgentSources {
  public:
@@ -82,6 +83,8 @@ class AgentSources {
   [[nodiscard]] virtual std::string Maps(int pid) = 0;
   // The host's command line, NUL-separated.
   [[nodiscard]] virtual std::string CommandLine() = 0;
+  // Of agent/endpoints/heap_source.h; lives as long as this.
+  [[nodiscard]] virtual HeapSource& Heap() = 0;
   // The kill switch: everything silent within a second, until the process ends or On() is called.
   virtual void Off() = 0;
   virtual void On() = 0;

@@ -19,6 +19,7 @@
 #include "agent/life/guard_rails.h"
 #include "agent/life/host_signal.h"
 #include "agent/life/listeners.h"
+#include "agent/life/live_heap.h"
 #include "agent/life/live_sources.h"
 #include "agent/life/process_end.h"
 #include "agent/life/run_dir.h"
@@ -111,6 +112,7 @@ class Agent {
 
  private:
   void ApplySettings();
+  void ConfigureHeap();
   void KeepSignal();
   void Tick(uint64_t now_ns);
   [[nodiscard]] bool MainThreadHasLeft(uint64_t now_ns);
@@ -196,7 +198,19 @@ void Agent::KeepSignal() {
   wanted_hz_ = -1;
 }
 
+void Agent::ConfigureHeap() {
+  const Settings& settings = config_.current();
+  const char* why_off = nullptr;
+  if (sources_.off()) why_off = "kill switch";
+  if (!settings.enable) why_off = "SONDE_ENABLE=off";
+  if (!settings.heap) why_off = "SONDE_HEAP=off";
+  if (!crash_guard_.verdict().empty()) why_off = "crash guard";
+  const auto interval = static_cast<uint32_t>(settings.heap_interval_bytes);
+  sources_.live_heap().Configure(why_off == nullptr ? interval : 0, why_off);
+}
+
 void Agent::ApplySettings() {
+  ConfigureHeap();
   const int hz = WantedHz();
   if (hz == wanted_hz_) return;
   wanted_hz_ = hz;
@@ -262,10 +276,14 @@ void RunAgent() {
   }
 }
 
-void AgentAfterFork() { g_unwind_tables = nullptr; }
+void AgentAfterFork() {
+  g_unwind_tables = nullptr;
+  LiveHeapAfterFork();
+}
 
 void AgentCouldNotStart() {
   SetCollecting(false);
+  StopHeap();
   StopAllTimers(StopReason::kOff);
   ReleaseSignal();
   g_phase.store(Phase::kDormant, std::memory_order_release);

@@ -8,6 +8,7 @@
 #include "agent/life/crash_guard.h"
 #include "agent/life/errno_saver.h"
 #include "agent/life/host_signal.h"
+#include "agent/life/live_heap.h"
 #include "agent/life/self.h"
 #include "agent/life/self_timer.h"
 #include "agent/life/threads.h"
@@ -62,6 +63,7 @@ void ChildOfActive() {
   g_self.last_check_ns = CoarseNs();
   if (!JoinTree()) return g_phase.store(Phase::kInert, std::memory_order_release);
   SetCollecting(true);
+  HeapInChild();
   SetNewThreadsArmThemselves(true);  // no sweep looks for them here
   ArmSelf();
   g_trigger_wanted.store(true, std::memory_order_relaxed);

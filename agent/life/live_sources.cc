@@ -63,7 +63,8 @@ LiveSources::LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRail
       threads_(cpu, agent_tid),
       started_unix_ms_(UnixMs()),
       executable_(ReadLink("/proc/self/exe")),
-      live_cpu_(cpu, executable_) {}
+      live_cpu_(cpu, executable_),
+      heap_(cpu) {}
 
 std::unique_ptr<CpuCapture> LiveSources::OpenCpuCapture(int rate_hz, std::string* error) {
   if (cpu_->effective_hz() == 0) {

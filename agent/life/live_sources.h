@@ -10,6 +10,7 @@
 #include "agent/endpoints/sources.h"
 #include "agent/life/guard_rails.h"
 #include "agent/life/live_cpu.h"
+#include "agent/life/live_heap.h"
 #include "agent/life/live_threads.h"
 #include "collectors/cpu.h"
 
@@ -25,10 +26,12 @@ class LiveSources : public AgentSources {
   [[nodiscard]] AgentStatus Status() override;
   [[nodiscard]] std::string Maps(int pid) override;
   [[nodiscard]] std::string CommandLine() override;
+  [[nodiscard]] HeapSource& Heap() override { return heap_; }
   void Off() override { off_ = true; }
   void On() override { off_ = false; }
   [[nodiscard]] ThreadsSource* Threads() override { return &threads_; }
 
+  [[nodiscard]] LiveHeap& live_heap() { return heap_; }
   [[nodiscard]] const std::string& executable() const { return executable_; }
   // The kill switch, until On().
   [[nodiscard]] bool off() const { return off_; }
@@ -54,6 +57,7 @@ class LiveSources : public AgentSources {
   int64_t started_unix_ms_;
   std::string executable_;
   LiveCpu live_cpu_;
+  LiveHeap heap_;
   bool off_ = false;
   std::string trouble_;
 };

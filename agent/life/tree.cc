@@ -22,6 +22,7 @@ struct TreeWords {
   std::atomic<uint32_t> port;         // that the agent listens on; 0: none
   std::atomic<uint32_t> port_wanted;  // by the host of a child
   std::atomic<uint64_t> period_ns;
+  std::atomic<uint64_t> heap_interval;
   std::atomic<uint32_t> timers;
   std::atomic<uint32_t> timer_limit;
   std::atomic<uint32_t> timers_of[kMaxProcesses];
@@ -129,6 +130,8 @@ bool AdoptTree() {
 }
 
 std::atomic<uint64_t>& TreePeriodNs() { return g_words->period_ns; }
+
+std::atomic<uint64_t>& TreeHeapInterval() { return g_words->heap_interval; }
 
 void SetTreeTimerLimit(uint32_t limit) {
   g_words->timer_limit.store(limit, std::memory_order_relaxed);

@@ -50,6 +50,9 @@ bool AdoptTree();
 // The sampling period that the tree's agent wants; 0: off. Shared by the tree.
 std::atomic<uint64_t>& TreePeriodNs();
 
+// Mean bytes between heap samples that the tree's agent wants; 0: off. Shared by the tree.
+std::atomic<uint64_t>& TreeHeapInterval();
+
 // The agent thread: how many timers the tree may hold together, and what processes that ended left
 // in the count.
 void SetTreeTimerLimit(uint32_t limit);

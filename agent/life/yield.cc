@@ -7,6 +7,7 @@
 #include "agent/life/crash_guard.h"
 #include "agent/life/errno_saver.h"
 #include "agent/life/host_signal.h"
+#include "agent/life/live_heap.h"
 #include "agent/life/self.h"
 #include "agent/life/tree.h"
 #include "collectors/safe/cpu_timers.h"
@@ -72,6 +73,7 @@ void GoDormantLocked(DormantReason reason) {
   g_trigger_wanted.store(false, std::memory_order_relaxed);
   g_phase.store(Phase::kDormant, std::memory_order_release);
   SetCollecting(false);
+  StopHeap();
   StopAllTimers(reason == DormantReason::kSeccomp ? StopReason::kSeccomp : StopReason::kOff);
   StopAgentThread();
   ReleaseSignal();

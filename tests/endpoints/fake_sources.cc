@@ -114,6 +114,49 @@ std::vector<CpuSample> FakeSamples(double cpu_seconds, int rate_hz, int pid) {
   return samples;
 }
 
+bool FakeHeap::Read(const HeapQuery& query, HeapSnapshot* out, std::string* error) {
+  if (!on_) {
+    *error = "heap sampling is off: SONDE_HEAP=off";
+    return false;
+  }
+  constexpr int64_t kMiB = 1 << 20;
+  HeapSample parse;
+  parse.frames = {Inside(ParseRequest), Inside(HandleConnection)};
+  parse.pid = getpid();
+  parse.alloc_objects = 60 * 1024;
+  parse.alloc_bytes = 60 * kMiB;
+  HeapSample hash = parse;
+  hash.frames = {Inside(HashKey), Inside(HandleConnection)};
+  hash.alloc_objects = 20;
+  hash.alloc_bytes = 20 * kMiB;
+  hash.inuse_objects = 9;
+  hash.inuse_bytes = 9 * kMiB;
+  if (query.min_age_ms == 0) {
+    parse.inuse_objects = (3 + reads_) * 1024;
+    parse.inuse_bytes = (3 + reads_) * kMiB;
+  }
+  ++reads_;
+  out->samples = {parse, hash};
+  out->interval_bytes = 512 << 10;
+  out->since_unix_ms = NowNs(CLOCK_REALTIME) / 1000000 - 60'000;
+  out->live_samples = 24;
+  return true;
+}
+
+HeapTotals FakeHeap::Totals() {
+  HeapTotals totals;
+  totals.on = on_;
+  totals.interval_bytes = 512 << 10;
+  totals.live_samples = 24;
+  totals.live_samples_max = 16384;
+  totals.live_objects = 3 * 1024 + 9;
+  totals.live_bytes = 12 << 20;
+  totals.allocated_objects = 60 * 1024 + 20;
+  totals.allocated_bytes = 80 << 20;
+  totals.dropped = {{"live_live_table_full", 2}};
+  return totals;
+}
+
 FakeSources::FakeSources(double cores)
     : cores_(cores),
       start_ns_(NowNs(CLOCK_MONOTONIC)),

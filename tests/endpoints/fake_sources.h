@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/endpoints/heap_source.h"
 #include "agent/endpoints/sources.h"
 #include "tests/endpoints/fake_threads.h"
 
@@ -15,6 +16,17 @@ namespace sonde::testing {
 
 // How far back the fake recording reaches.
 inline constexpr int64_t kRecordedNs = 200'000'000'000;
+// 12 MiB live and 80 MiB allocated, in two stacks; every Read finds 1 MiB more live.
+class FakeHeap final : public HeapSource {
+ public:
+  bool Read(const HeapQuery& query, HeapSnapshot* out, std::string* error) override;
+  HeapTotals Totals() override;
+  void Switch(bool on) { on_ = on; }
+
+ private:
+  bool on_ = true;
+  int64_t reads_ = 0;
+};
 
 class FakeSources final : public AgentSources {
  public:
@@ -26,6 +38,7 @@ class FakeSources final : public AgentSources {
   AgentStatus Status() override;
   std::string Maps(int pid) override;
   std::string CommandLine() override;
+  FakeHeap& Heap() override { return heap_; }
   void Off() override { on_ = false; }
   void On() override { on_ = true; }
   ThreadsSource* Threads() override { return &threads_; }
@@ -40,6 +53,7 @@ class FakeSources final : public AgentSources {
   const double cores_;
   const int64_t start_ns_;
   const int64_t start_unix_ms_;
+  FakeHeap heap_;
   bool on_ = true;
   FakeThreads threads_;
   int opened_ = 0;

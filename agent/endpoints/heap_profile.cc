@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/endpoints/heap_profile.h"
+
+#include <map>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include "agent/endpoints/cpu_profile.h"
+#include "agent/endpoints/text_util.h"
+#include "profile/profile_builder.h"
+
+namespace sonde {
+namespace {
+
+ProfileOptions OptionsFor(const HeapProfileInput& input) {
+  ProfileOptions options;
+  options.sample_types = {{"alloc_objects", "count"},
+                          {"alloc_space", "bytes"},
+                          {"inuse_objects", "count"},
+                          {"inuse_space", "bytes"}};
+  options.default_sample_type = input.default_type;
+  options.period_type = {"space", "bytes"};
+  options.period = input.snapshot.interval_bytes;
+  options.time_nanos = input.begin_unix_ns;
+  options.duration_nanos = input.duration_ns;
+  options.comments = input.comments;
+  return options;
+}
+
+// The addresses of each process of the tree belong to its own mappings.
+class AddressSpaces {
+ public:
+  AddressSpaces(const AgentStatus& status, AgentSources* sources, ProfileBuilder* builder)
+      : status_(status), sources_(sources), builder_(builder) {
+    builder_->SetMappings(MappingsOf(status.pid, status, sources));
+    spaces_[status.pid] = 0;
+  }
+  size_t Of(int pid) {
+    const auto known = spaces_.find(pid);
+    if (known != spaces_.end()) return known->second;
+    return spaces_[pid] = builder_->AddMappings(MappingsOf(pid, status_, sources_));
+  }
+
+ private:
+  const AgentStatus& status_;
+  AgentSources* const sources_;
+  ProfileBuilder* const builder_;
+  std::map<int, size_t> spaces_;
+};
+
+bool AddSample(const HeapSample& sample, size_t address_space, ProfileBuilder* builder) {
+  const std::string_view leaf[] = {sample.mmap && sample.synthetic_leaf.empty()
+                                       ? std::string_view("[mmap]")
+                                       : std::string_view(sample.synthetic_leaf)};
+  const int64_t values[] = {sample.alloc_objects, sample.alloc_bytes, sample.inuse_objects,
+                            sample.inuse_bytes};
+  const SampleLabel labels[] = {{.key = "pid", .text = {}, .number = sample.pid, .unit = {}}};
+  SampleInput input;
+  input.frames = sample.frames;
+  input.leaf_is_return_address = true;
+  if (!leaf[0].empty()) input.leaf_names = leaf;
+  input.values = values;
+  input.labels = labels;
+  input.address_space = address_space;
+  return builder->AddSample(input);
+}
+
+// One stack of one process, whatever its halves.
+using StackKey = std::tuple<int, bool, std::vector<uint64_t>, std::string>;
+
+StackKey KeyOf(const HeapSample& sample) {
+  return {sample.pid, sample.mmap, sample.frames, sample.synthetic_leaf};
+}
+
+void Add(const HeapSample& what, int sign, HeapSample* to) {
+  to->alloc_objects += sign * what.alloc_objects;
+  to->alloc_bytes += sign * what.alloc_bytes;
+  to->inuse_objects += sign * what.inuse_objects;
+  to->inuse_bytes += sign * what.inuse_bytes;
+}
+
+bool IsNothing(const HeapSample& sample) {
+  return sample.alloc_objects == 0 && sample.alloc_bytes == 0 && sample.inuse_objects == 0 &&
+         sample.inuse_bytes == 0;
+}
+
+}  // namespace
+
+std::string BuildHeapProfile(const HeapProfileInput& input, AgentSources* sources,
+                             Symbolizer* symbolizer) {
+  const AgentStatus status = sources->Status();
+  ProfileBuilder builder(OptionsFor(input));
+  AddressSpaces spaces(status, sources, &builder);
+  for (const std::string& line : status.not_covered) {
+    builder.AddComment("not covered: " + ValidUtf8(line));
+  }
+  int64_t refused = 0;
+  for (const HeapSample& sample : input.snapshot.samples) {
+    if (!AddSample(sample, spaces.Of(sample.pid), &builder)) ++refused;
+  }
+  if (refused != 0) {
+    builder.AddComment("left out by the builder: " + std::to_string(refused) + " stacks");
+  }
+  return builder.Finish(symbolizer);
+}
+
+HeapSnapshot HeapDelta(const HeapSnapshot& before, HeapSnapshot after) {
+  std::map<StackKey, HeapSample> delta;
+  for (const auto* side : {&before, static_cast<const HeapSnapshot*>(&after)}) {
+    for (const HeapSample& sample : side->samples) {
+      const auto [at, fresh] = delta.try_emplace(KeyOf(sample), sample);
+      if (fresh) at->second.alloc_objects = at->second.alloc_bytes = 0;
+      if (fresh) at->second.inuse_objects = at->second.inuse_bytes = 0;
+      Add(sample, side == &before ? -1 : 1, &at->second);
+    }
+  }
+  after.samples.clear();
+  for (auto& [key, sample] : delta) {
+    if (!IsNothing(sample)) after.samples.push_back(std::move(sample));
+  }
+  return after;
+}
+
+}  // namespace sonde

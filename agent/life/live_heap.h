@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The heap collector in this process: switches hooks and sampler on and off, and answers the heap
+// endpoints. One object per agent thread; what it counts outlives it, so a paused agent thread
+// (yield.h) finds its sums again. Agent thread only, but where a function says otherwise.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "agent/endpoints/heap_source.h"
+#include "collectors/cpu.h"
+
+namespace sonde::life {
+
+class LiveHeap : public HeapSource {
+ public:
+  explicit LiveHeap(CpuCollector* cpu);
+  ~LiveHeap() override;
+  LiveHeap(const LiveHeap&) = delete;
+  LiveHeap& operator=(const LiveHeap&) = delete;
+
+  // At each tick: mean bytes between samples, 0: off, and why.
+  void Configure(uint32_t interval_bytes, const char* why_off);
+
+  [[nodiscard]] bool Read(const HeapQuery& query, HeapSnapshot* out, std::string* error) override;
+  [[nodiscard]] HeapTotals Totals() override;
+
+ private:
+  void SwitchOn();
+  void SwitchOff();
+
+  CpuCollector* cpu_;
+  const char* why_off_ = "the agent is starting";
+  uint32_t interval_bytes_ = 0;
+  bool reading_ = false;  // the collector is a reader of the folder
+};
+
+// From any thread: hooks forward again, nothing is sampled.
+void StopHeap();
+
+// In a fork child: the parent's sums are not this process's. Before it has joined the tree.
+void LiveHeapAfterFork();
+
+// In a fork child that belongs to the tree: samples where its parent did.
+void HeapInChild();
+
+}  // namespace sonde::life

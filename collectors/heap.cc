@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/heap.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include "collectors/safe/heap_math.h"
+#include "collectors/safe/heap_sampler.h"
+
+namespace sonde {
+namespace {
+
+bool IsHeapKind(Kind kind) {
+  return kind == Kind::kAlloc || kind == Kind::kMmap || kind == Kind::kLive;
+}
+
+// Blocks of one stack of one process that are live.
+struct LiveKeyOfStack {
+  uint32_t process_slot;
+  uint32_t stack;
+  uint32_t generation;
+  Kind kind;
+  auto operator<=>(const LiveKeyOfStack&) const = default;
+};
+struct LiveSum {
+  double objects = 0;
+  double bytes = 0;
+};
+
+int64_t Rounded(double value) { return static_cast<int64_t>(value + 0.5); }
+
+}  // namespace
+
+void HeapCollector::Begin(ProcessId process, uint64_t now_ns) {
+  for (uint32_t i = 0; i < region_.counts.live; ++i) {
+    uint32_t owner = 0;
+    StackId stack;
+    uint64_t word = 0;
+    if (LiveOwner(region_, i, &owner, &stack, &word) && owner == process.slot) {
+      ForgetLive(region_, i, word);
+    }
+  }
+  since_ns_ = now_ns;
+  since_ticks_ = LiveTicks(region_, now_ns);
+  totals_.Clear();
+  allocated_ = {};
+  losses_.clear();
+}
+
+void HeapCollector::OnDelta(const FoldDelta& delta) {
+  if (delta.kind != Kind::kAlloc && delta.kind != Kind::kMmap) return;
+  if (delta.kind == Kind::kAlloc) {
+    allocated_.objects += delta.events;
+    allocated_.bytes += delta.amount;
+  }
+  if (memory_bytes() + FoldCounts::BytesFor(delta) > kMaxTotalsBytes) totals_.ShedLightHalf();
+  totals_.Add(delta);
+}
+
+void HeapCollector::OnLost(Kind kind, DropReason reason, uint64_t events, uint64_t amount) {
+  if (!IsHeapKind(kind)) return;
+  const auto known = std::ranges::find_if(
+      losses_, [&](const FoldLoss& loss) { return loss.kind == kind && loss.reason == reason; });
+  if (known == losses_.end()) {
+    losses_.push_back({kind, reason, events, amount});
+  } else {
+    known->events += events;
+    known->amount += amount;
+  }
+}
+
+// The live half first: of a block that is sampled meanwhile the other half then has the allocation.
+HeapReading HeapCollector::Read(const LiveFilter& filter) const {
+  HeapReading reading;
+  AddLive(filter, &reading);
+  AddAllocated(&reading);
+  reading.losses.insert(reading.losses.end(), losses_.begin(), losses_.end());
+  for (const FoldLoss& loss : totals_.Losses()) reading.losses.push_back(loss);
+  return reading;
+}
+
+void HeapCollector::AddAllocated(HeapReading* reading) const {
+  const auto threads = totals_.threads();
+  for (const FoldCounts::Entry& entry : totals_.Entries()) {
+    HeapStack stack;
+    stack.frames.assign(entry.frames.begin(), entry.frames.end());
+    stack.flags = entry.flags;
+    stack.pid = threads[entry.thread].pid;
+    stack.kind = entry.kind;
+    stack.alloc_objects = static_cast<int64_t>(entry.events);
+    stack.alloc_bytes = static_cast<int64_t>(entry.amount);
+    reading->stacks.push_back(std::move(stack));
+  }
+}
+
+void HeapCollector::AddLive(const LiveFilter& filter, HeapReading* reading) const {
+  std::map<LiveKeyOfStack, LiveSum> sums;
+  const uint32_t born_from = std::max(filter.born_from, since_ticks_);
+  for (uint32_t i = 0; i < region_.counts.live; ++i) {
+    LiveBlock block;
+    uint64_t word = 0;
+    if (!ReadLive(region_, i, &block, &word)) continue;
+    if (block.birth < born_from || block.birth > filter.born_until) continue;
+    const double weight = SampleWeight(block.size, block.interval);
+    LiveSum& sum =
+        sums[{block.process_slot, block.stack.index, block.stack.generation, block.kind}];
+    sum.objects += weight;
+    sum.bytes += weight * static_cast<double>(block.size);
+    ++reading->live_samples;
+  }
+  uint64_t frames[kMaxDepth];
+  for (const auto& [key, sum] : sums) {
+    HeapStack stack;
+    const uint32_t depth = ReadStack(region_, {key.stack, key.generation}, frames, &stack.flags);
+    if (depth == 0) {
+      reading->losses.push_back({Kind::kLive, DropReason::kStaleStack,
+                                 static_cast<uint64_t>(Rounded(sum.objects)),
+                                 static_cast<uint64_t>(Rounded(sum.bytes))});
+      continue;
+    }
+    stack.frames.assign(frames, frames + depth);
+    stack.pid = ReadProcess(region_, key.process_slot).pid;
+    stack.kind = key.kind;
+    stack.inuse_objects = Rounded(sum.objects);
+    stack.inuse_bytes = Rounded(sum.bytes);
+    reading->stacks.push_back(std::move(stack));
+  }
+}
+
+HeapCollector::LiveTotals HeapCollector::Live() const {
+  LiveTotals totals;
+  for (uint32_t i = 0; i < region_.counts.live; ++i) {
+    LiveBlock block;
+    uint64_t word = 0;
+    if (!ReadLive(region_, i, &block, &word) || block.birth < since_ticks_) continue;
+    if (block.kind != Kind::kAlloc) continue;
+    const double weight = SampleWeight(block.size, block.interval);
+    ++totals.samples;
+    totals.objects += weight;
+    totals.bytes += weight * static_cast<double>(block.size);
+  }
+  return totals;
+}
+
+}  // namespace sonde

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// The heap collector's cold side: what was allocated since it was switched on, by call stack (from
+// the fold), and what of it is live (from the live table). Agent thread only.
+//
+// Both are estimates of everything from the sampled blocks (collectors/safe/heap_math.h). Blocks
+// from before the switch, and of before a fork in a child, are in neither. Memory: below
+// kMaxTotalsBytes for the sums; when they are used up the lighter half of the stacks is given up
+// and counted as lost.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "collectors/fold_counts.h"
+#include "collectors/fold_sink.h"
+#include "collectors/fold_stacks.h"
+#include "collectors/safe/live_table.h"
+#include "collectors/safe/region.h"
+#include "collectors/safe/thread_table.h"
+
+namespace sonde {
+
+// Sums of one call stack of one process.
+struct HeapStack {
+  std::vector<uint64_t> frames;  // return addresses, leaf first
+  uint16_t flags = 0;            // StackContent::flags
+  int32_t pid = 0;
+  Kind kind = Kind::kNone;  // kAlloc, kMmap
+  int64_t alloc_objects = 0;
+  int64_t alloc_bytes = 0;
+  int64_t inuse_objects = 0;
+  int64_t inuse_bytes = 0;
+};
+
+struct HeapReading {
+  std::vector<HeapStack> stacks;  // one stack may come twice, once for each half
+  std::vector<FoldLoss> losses;   // kAlloc, kMmap: not in alloc; kLive: not in inuse
+  uint64_t live_samples = 0;
+};
+
+struct LiveFilter {
+  uint32_t born_from = 0;            // ticks of LiveBlock::birth
+  uint32_t born_until = UINT32_MAX;  // inclusive
+};
+
+class HeapCollector : public FoldSink {
+ public:
+  static constexpr size_t kMaxTotalsBytes = 3 << 20;
+
+  explicit HeapCollector(const Region& region) : region_(region) {}
+
+  // Everything begins anew: sums, losses, and of the live table only what is born from now on.
+  // Entries of `process` go: what became of its blocks meanwhile, nobody saw. Its sampler is off.
+  void Begin(ProcessId process, uint64_t now_ns);
+  [[nodiscard]] uint64_t since_ns() const { return since_ns_; }
+
+  // As of the last fold; blocks that were freed meanwhile are gone already.
+  [[nodiscard]] HeapReading Read(const LiveFilter& filter) const;
+
+  // Of everything that is live now.
+  struct LiveTotals {
+    uint64_t samples = 0;
+    double objects = 0;
+    double bytes = 0;
+  };
+  [[nodiscard]] LiveTotals Live() const;
+  [[nodiscard]] size_t memory_bytes() const {
+    return totals_.memory_bytes() + stacks_.memory_bytes();
+  }
+  struct Allocated {
+    uint64_t objects = 0;
+    uint64_t bytes = 0;
+  };
+  [[nodiscard]] Allocated allocated() const { return allocated_; }
+  [[nodiscard]] const std::vector<FoldLoss>& losses() const { return losses_; }
+
+  void OnDelta(const FoldDelta& delta) override;
+  void OnLost(Kind kind, DropReason reason, uint64_t events, uint64_t amount) override;
+  void OnFoldEnd(uint64_t) override {}
+
+ private:
+  void AddAllocated(HeapReading* reading) const;
+  void AddLive(const LiveFilter& filter, HeapReading* reading) const;
+
+  const Region region_;
+  uint64_t since_ns_ = 0;
+  uint32_t since_ticks_ = 0;
+  InternedStacks stacks_;
+  FoldCounts totals_{&stacks_};
+  Allocated allocated_;
+  std::vector<FoldLoss> losses_;
+};
+
+}  // namespace sonde

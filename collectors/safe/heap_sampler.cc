@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/safe/heap_sampler.h"
+
+#include "collectors/safe/cell_table.h"
+#include "collectors/safe/cpu_handler.h"
+#include "collectors/safe/cpu_timers.h"
+#include "collectors/safe/heap_math.h"
+#include "collectors/safe/live_table.h"
+#include "collectors/safe/region_file.h"
+#include "collectors/safe/region_record.h"
+#include "collectors/safe/scratch.h"
+#include "collectors/safe/sys.h"
+#include "collectors/safe/unwind.h"
+#include "collectors/safe/unwind_probe.h"
+
+namespace sonde {
+
+constinit HeapPrivate g_heap{};
+constinit thread_local HeapThread t_heap{};
+
+namespace {
+
+static_assert(sizeof(HeapPrivate) % 4096 == 0);
+
+constexpr int kWipeOnFork = 18;                  // MADV_WIPEONFORK, Linux 4.14
+constexpr uint64_t kLookAgainBytes = 512 << 10;  // while the sampler is off
+constexpr uint64_t kRoomNeeded = 2048;           // of stack below the hook's frame
+constexpr uint64_t kTickNs = 1'000'000'000 / kLiveTicksPerSecond;
+
+constinit HeapSetup g_setup{};
+constinit ScratchPool g_scratch{};
+constinit std::atomic<uint64_t> g_seed{0};
+
+// Malloc-safe: may not allocate or block. 0: off.
+uint32_t WantedInterval() {
+  if (g_heap.on.load(std::memory_order_acquire) == 0) return 0;  // partner: SwitchOn
+  return static_cast<uint32_t>(g_setup.interval->load(std::memory_order_relaxed));
+}
+
+// Malloc-safe: may not allocate or block.
+uint64_t TimeStamp() {
+  uint32_t low, high;
+  asm volatile("rdtsc" : "=a"(low), "=d"(high));
+  return uint64_t{high} << 32 | low;
+}
+
+// Malloc-safe: may not allocate or block. Real entropy once a process (NewSeed), told apart by
+// thread and time.
+void SeedThread() {
+  uint64_t state = g_seed.fetch_add(0x2545f4914f6cdd1d, std::memory_order_relaxed);
+  state ^= reinterpret_cast<uintptr_t>(&t_heap);
+  state = NextRandom(&state) ^ TimeStamp();
+  const uint64_t random = NextRandom(&state);
+  t_heap.random = random != 0 ? random : 1;
+}
+
+// Async-signal-safe.
+void NewSeed() {
+  constexpr unsigned kNonBlocking = 1;  // GRND_NONBLOCK
+  uint64_t seed = 0;
+  sys::Call(SYS_getrandom, &seed, sizeof seed, kNonBlocking);
+  // Without a random device yet, early at boot, time and place have to do.
+  seed ^= TimeStamp() * 0x9e3779b97f4a7c15 ^ static_cast<uint64_t>(sys::Getpid()) << 32;
+  g_seed.store(seed, std::memory_order_relaxed);
+}
+
+// Malloc-safe: may not allocate or block.
+void DrawNextGap(uint32_t interval) {
+  t_heap.interval = interval;
+  t_heap.gap = DrawGap(NextRandom(&t_heap.random), interval);
+}
+
+// Malloc-safe: may not allocate or block. False when a few frames of ours would run into the end of
+// the stack.
+bool HasRoom() {
+  const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  const uintptr_t below = (here - kRoomNeeded) & ~(kProbePageSize - 1);
+  return below == (here & ~(kProbePageSize - 1)) || PageReadable(below);
+}
+
+// What a sample stands for.
+struct Estimate {
+  uint64_t blocks;
+  uint64_t bytes;
+};
+
+// Malloc-safe: may not allocate or block. Blocks are whole: a fraction becomes one more at random.
+Estimate EstimateOf(uint64_t size, uint32_t interval) {
+  const double weight = SampleWeight(size, interval);
+  const double chance = static_cast<double>(NextRandom(&t_heap.random) >> 11) * 0x1p-53;
+  const auto whole = static_cast<uint64_t>(weight);
+  const bool up = chance < weight - static_cast<double>(whole);
+  return {whole + up, static_cast<uint64_t>(weight * static_cast<double>(size) + 0.5)};
+}
+
+// Malloc-safe: may not allocate or block. The frames from the hook's caller on, every one a return
+// address.
+StackContent WalkFrom(const HookFrame& caller, uint64_t* frames) {
+  Registers registers{};
+  registers.gpr[kRip] = caller.return_address - 1;
+  registers.gpr[kRsp] = caller.stack_pointer;
+  registers.gpr[kRbp] = caller.frame_pointer;
+  const WalkResult walk = WalkStack(CpuUnwindTables(), registers, StackBounds{}, frames, kMaxDepth);
+  frames[0] = caller.return_address;
+  return {frames, walk.depth, StackFlags(walk.end)};
+}
+
+// Malloc-safe: may not allocate or block.
+DropReason CountOnStack(StackId stack, ThreadId thread, Kind kind, const Estimate& estimate) {
+  CellKey key;
+  key.stack = stack;
+  key.thread_slot = thread.slot;
+  key.thread_generation = thread.generation & kThreadGenerationMask;
+  key.kind = kind;
+  return AddToCell(g_setup.region, key, estimate.blocks, estimate.bytes);
+}
+
+// Malloc-safe: may not allocate or block.
+DropReason EnterLive(const LiveBlock& block) {
+  bool replaced = false;
+  const DropReason reason = AddLive(g_setup.region, block, &replaced);
+  if (reason == DropReason::kNone && !replaced) g_heap.filter.Add(block.address);
+  return reason;
+}
+
+// Malloc-safe: may not allocate or block.
+uint32_t ThisTid() {
+  if (t_heap.tid == 0) t_heap.tid = static_cast<uint32_t>(sys::Gettid());
+  return t_heap.tid;
+}
+
+// Malloc-safe: may not allocate or block. Not counted as allocated, and not as live.
+void DropBoth(Kind kind, DropReason reason, const Estimate& estimate) {
+  CountDrop(g_setup.region, kind, reason, estimate.blocks, estimate.bytes);
+  CountDrop(g_setup.region, Kind::kLive, reason, estimate.blocks, estimate.bytes);
+}
+
+// Malloc-safe: may not allocate or block.
+void Enter(LiveBlock block, const Estimate& estimate, const StackContent& content) {
+  const Region& region = g_setup.region;
+  const ThreadId thread = UnpackThread(g_heap.thread.load(std::memory_order_relaxed));
+  if (!thread.valid) return DropBoth(block.kind, DropReason::kNoThreadSlot, estimate);
+  DropReason reason =
+      FindOrInsertStack(region, content, HashStack(content), WriterOf(thread), &block.stack);
+  if (reason != DropReason::kNone) return DropBoth(block.kind, reason, estimate);
+  reason = CountOnStack(block.stack, thread, block.kind, estimate);
+  if (reason != DropReason::kNone) {
+    CountDrop(region, block.kind, reason, estimate.blocks, estimate.bytes);
+  }
+  reason = EnterLive(block);
+  if (reason != DropReason::kNone) {
+    CountDrop(region, Kind::kLive, reason, estimate.blocks, estimate.bytes);
+  }
+}
+
+// Async-signal-safe.
+void SwitchOn(ProcessId process, ThreadId thread) {
+  g_heap.process_slot.store(process.slot, std::memory_order_relaxed);
+  g_heap.thread.store(PackThread(thread), std::memory_order_relaxed);
+  NewSeed();
+  g_heap.on.store(process.valid ? 1 : 0, std::memory_order_release);
+}
+
+}  // namespace
+
+uint32_t ChooseSample(uint64_t size) {
+  const uint32_t wanted = WantedInterval();
+  if (wanted == 0) {
+    t_heap.gap = kLookAgainBytes;
+    t_heap.random = 0;
+    return 0;
+  }
+  if (t_heap.random == 0) {
+    SeedThread();
+    DrawNextGap(wanted);
+    if (!SampleDue(size)) return 0;
+  }
+  const uint32_t used = t_heap.interval;
+  DrawNextGap(wanted);
+  return used;
+}
+
+void RecordBlock(const void* block, uint64_t size, uint32_t interval, Kind kind,
+                 const HookFrame& caller) {
+  const InsideMark inside;
+  const Estimate estimate = EstimateOf(size, interval);
+  if (!HasRoom()) return DropBoth(kind, DropReason::kNoRoomOnStack, estimate);
+  const ScratchBuffer buffer(&g_scratch);
+  if (buffer.frames() == nullptr) return DropBoth(kind, DropReason::kScratchBusy, estimate);
+  LiveBlock live;
+  live.address = reinterpret_cast<uintptr_t>(block);
+  live.process_slot = g_heap.process_slot.load(std::memory_order_relaxed);
+  live.tid = ThisTid();
+  live.kind = kind;
+  live.size = size;
+  live.birth = LiveTicks(g_setup.region, MonotonicNs());
+  live.interval = interval;
+  Enter(live, estimate, WalkFrom(caller, buffer.frames()));
+}
+
+void ForgetBlock(const void* block) {
+  if (g_heap.on.load(std::memory_order_acquire) == 0) return;
+  const auto address = reinterpret_cast<uintptr_t>(block);
+  const uint32_t process = g_heap.process_slot.load(std::memory_order_relaxed);
+  if (TakeLive(g_setup.region, process, address)) g_heap.filter.Remove(address);
+}
+
+uint32_t HoldBlock(const void* block) {
+  if (g_heap.on.load(std::memory_order_acquire) == 0) return kNoLive;
+  return HoldLive(g_setup.region, g_heap.process_slot.load(std::memory_order_relaxed),
+                  reinterpret_cast<uintptr_t>(block));
+}
+
+void ReleaseBlock(const void* block, uint32_t held, bool gone) {
+  if (held == kNoLive) return;
+  ReleaseLive(g_setup.region, held, gone);
+  if (gone) g_heap.filter.Remove(reinterpret_cast<uintptr_t>(block));
+}
+
+bool SwitchHeapOn(const HeapSetup& setup, ProcessId process, ThreadId thread) {
+  if (sys::Failed(sys::Call(SYS_madvise, &g_heap, sizeof g_heap, kWipeOnFork))) return false;
+  g_setup = setup;
+  g_heap.filter.Clear();
+  SwitchOn(process, thread);
+  return true;
+}
+
+bool HeapIsOn() { return g_heap.on.load(std::memory_order_acquire) != 0; }
+
+void SwitchHeapOff() { g_heap.on.store(0, std::memory_order_release); }
+
+void HeapAfterFork(ProcessId process, ThreadId thread) {
+  g_scratch.ResetAfterFork();
+  t_heap = {};
+  SwitchOn(process, thread);
+}
+
+void ExemptThisThread() { t_heap.gap = UINT64_MAX; }
+
+uint32_t LiveTicks(const Region& region, uint64_t now_ns) {
+  const uint64_t age_ns = now_ns - region.header->created_monotonic_ns;
+  const uint64_t ticks = age_ns / kTickNs;
+  return ticks < UINT32_MAX ? static_cast<uint32_t>(ticks) : UINT32_MAX;
+}
+
+}  // namespace sonde

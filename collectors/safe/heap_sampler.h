@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// Chooses the allocations that are recorded, and records them. Every malloc of the host passes
+// SampleDue; one in `interval` bytes goes on to the rest.
+//
+//   malloc ─► SampleDue ──no──► the host's malloc                        4 instructions
+//                 └─yes─► ChooseSample ─► the host's malloc ─► RecordBlock ─► stack, cell, live
+//                 table
+//   free ─► MayBeSampled ──no──► the host's free                         5 instructions
+//                 └─yes─► ForgetBlock ─► the host's free
+//
+// The countdown belongs to its thread: no word that is written by every malloc is shared. A thread
+// that has not been here before, a thread after a fork, and all threads after the sampler was
+// switched on begin with a fresh random gap; a gap that is under way when the interval changes is
+// finished at its own interval, and the sample weighted by it, so estimates stay unbiased.
+//
+// Called by the hooks, in any thread, in signal handlers, before and after main. What it touches is
+// lock-free and needs no re-entry guard: nothing here allocates. Everything is private to the
+// process and starts as zeros, which mean "off"; a fork or raw clone wipes it (MADV_WIPEONFORK), so
+// a child is off until HeapAfterFork, and a child that never calls it (raw clone) stays off. A
+// vfork child shares the memory and the heap of its parent, so what it does there is recorded
+// there. Memory: 64 KiB of filter, 128 KiB of scratch, touched as used; 24 bytes of TLS a thread.
+#pragma once
+
+#include <stdint.h>
+
+#include <atomic>
+
+#include "collectors/safe/heap_filter.h"
+#include "collectors/safe/region.h"
+#include "collectors/safe/thread_table.h"
+
+namespace sonde {
+
+// What the sampler needs of the tree; given before it is switched on.
+struct HeapSetup {
+  Region region;
+  // Mean bytes between samples that the tree's agent wants; 0: off. Children follow it.
+  std::atomic<uint64_t>* interval = nullptr;
+};
+
+// The part that a fork or raw clone wipes. Whole pages.
+struct alignas(4096) HeapPrivate {
+  HeapFilter filter;
+  std::atomic<uint32_t> on;
+  std::atomic<uint32_t> process_slot;
+  std::atomic<uint64_t> thread;  // whom cells are counted for: the process's first
+};
+extern HeapPrivate g_heap;
+
+// The sampler's state of a thread.
+struct HeapThread {
+  uint64_t gap;       // bytes before the next sample
+  uint64_t random;    // 0: not begun
+  uint32_t interval;  // that the gap was drawn with
+  uint32_t tid;
+};
+extern constinit thread_local HeapThread t_heap;
+
+// Malloc-safe: may not allocate or block. Takes size + 1 from the thread's gap; true: that was more
+// than is left. By the carry, so no size confuses it; one instruction, so a handler that interrupts
+// it harms nothing.
+inline bool SampleDue(uint64_t size) {
+  bool due;
+  asm("stc\n\tsbb %[size], %[gap]" : "=@ccc"(due), [gap] "+m"(t_heap.gap) : [size] "r"(size));
+  return due;
+}
+
+// Malloc-safe: may not allocate or block. After SampleDue said so: the interval to record the block
+// with, 0: it is not to be recorded. Draws the next gap.
+uint32_t ChooseSample(uint64_t size);
+
+// Where a hook was called: the frame of the function that the exported one jumped to.
+struct HookFrame {
+  uint64_t return_address;
+  uint64_t stack_pointer;  // after the return
+  uint64_t frame_pointer;  // of the caller
+};
+
+// Malloc-safe: may not allocate or block. Of the function that this is inlined into.
+__attribute__((always_inline)) inline HookFrame ThisHookFrame() {
+  const auto* frame = static_cast<const uint64_t*>(__builtin_frame_address(0));
+  return {frame[1], reinterpret_cast<uint64_t>(frame + 2), frame[0]};
+}
+
+// Malloc-safe: may not allocate or block. Counts the block and enters it into the live table. To be
+// called before the host gets it.
+void RecordBlock(const void* block, uint64_t size, uint32_t interval, Kind kind,
+                 const HookFrame& caller);
+
+// Malloc-safe: may not allocate or block. False: the block is not in the table.
+inline bool MayBeSampled(const void* block) {
+  return g_heap.filter.MayHold(reinterpret_cast<uintptr_t>(block));
+}
+
+// Malloc-safe: may not allocate or block. The block goes out of the table, if it is there. To be
+// called before the host's allocator may give its address to another.
+void ForgetBlock(const void* block);
+
+// Malloc-safe: may not allocate or block. The same in two steps, for realloc, which may fail.
+uint32_t HoldBlock(const void* block);
+void ReleaseBlock(const void* block, uint32_t held, bool gone);
+
+// Cold path only. Samples from now on, for this process; false: the kernel cannot wipe pages on a
+// fork, and the sampler stays off. No hook may count while it was off.
+[[nodiscard]] bool SwitchHeapOn(const HeapSetup& setup, ProcessId process, ThreadId thread);
+
+// Async-signal-safe. Nothing is sampled or forgotten any more.
+void SwitchHeapOff();
+
+// Async-signal-safe.
+bool HeapIsOn();
+
+// Async-signal-safe. In a fork child, in its only thread: samples for its own process from now on.
+void HeapAfterFork(ProcessId process, ThreadId thread);
+
+// Async-signal-safe. The calling thread is never sampled: the agent's own.
+void ExemptThisThread();
+
+// Async-signal-safe. Ticks of LiveBlock::birth.
+uint32_t LiveTicks(const Region& region, uint64_t now_ns);
+
+}  // namespace sonde

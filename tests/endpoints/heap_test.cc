@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// The heap endpoints over an agent with known numbers.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "agent/endpoints/endpoint_table.h"
+#include "agent/endpoints/heap_profile.h"
+#include "profile/decode.h"
+#include "tests/endpoints/fake_sources.h"
+
+namespace sonde {
+namespace {
+
+constexpr int64_t kMiB = 1 << 20;
+
+class HeapEndpoint : public ::testing::Test {
+ protected:
+  http::Answer Get(http::Answer (*serve)(Context&, const http::Request&), const char* query = "") {
+    http::Request request;
+    request.method = "GET";
+    request.query = query;
+    return serve(context_, request);
+  }
+  static pprof::Profile Decoded(const http::Response& response) {
+    auto decoded = pprof::Decode(response.body);
+    EXPECT_TRUE(decoded.ok()) << decoded.error();
+    return decoded.ok() ? std::move(decoded.value()) : pprof::Profile{};
+  }
+  static int64_t Sum(const pprof::Profile& profile, const std::string& type) {
+    const uint32_t index = profile.SampleTypeIndex(type);
+    int64_t sum = 0;
+    for (const pprof::Sample& sample : profile.samples) sum += sample.values.at(index);
+    return sum;
+  }
+
+  Environment environment_;
+  ConfigStore config_{environment_};
+  testing::FakeSources sources_;
+  Context context_{&sources_, &config_};
+};
+
+TEST_F(HeapEndpoint, HeapShowsWhatIsInUseFirst) {
+  const http::Answer answer = Get(ServeHeapProfile);
+  ASSERT_EQ(answer.response.status, 200);
+  const pprof::Profile profile = Decoded(answer.response);
+  ASSERT_EQ(profile.sample_types.size(), 4U);
+  EXPECT_EQ(profile.Text(profile.sample_types[0].type), "alloc_objects");
+  EXPECT_EQ(profile.Text(profile.sample_types[3].type), "inuse_space");
+  EXPECT_EQ(profile.Text(profile.sample_types[3].unit), "bytes");
+  EXPECT_EQ(profile.Text(profile.default_sample_type), "inuse_space");
+  EXPECT_EQ(profile.Text(profile.period_type.type), "space");
+  EXPECT_EQ(profile.period, 512 << 10);
+  EXPECT_EQ(Sum(profile, "inuse_space"), 12 * kMiB);
+  EXPECT_EQ(Sum(profile, "inuse_objects"), 3 * 1024 + 9);
+  EXPECT_EQ(Sum(profile, "alloc_space"), 80 * kMiB);
+}
+
+TEST_F(HeapEndpoint, AllocsShowsAllAllocationsFirst) {
+  const pprof::Profile profile = Decoded(Get(ServeAllocsProfile).response);
+  EXPECT_EQ(profile.Text(profile.default_sample_type), "alloc_space");
+  EXPECT_EQ(Sum(profile, "inuse_space"), 12 * kMiB);
+}
+
+TEST_F(HeapEndpoint, SecondsShowOnlyWhatChangedMeanwhile) {
+  http::Answer answer = Get(ServeHeapProfile, "seconds=1");
+  ASSERT_NE(answer.later, nullptr);
+  EXPECT_EQ(context_.open_captures, 1);
+  const pprof::Profile profile = Decoded(answer.later->Finish());
+  EXPECT_EQ(Sum(profile, "inuse_space"), 1 * kMiB);
+  EXPECT_EQ(Sum(profile, "alloc_space"), 0);
+  EXPECT_EQ(profile.samples.size(), 1U);
+  answer.later.reset();
+  EXPECT_EQ(context_.open_captures, 0);
+}
+
+TEST_F(HeapEndpoint, AgeLeavesYoungBlocksOut) {
+  const pprof::Profile profile = Decoded(Get(ServeHeapProfile, "age=10m").response);
+  EXPECT_EQ(Sum(profile, "inuse_space"), 9 * kMiB);
+}
+
+TEST_F(HeapEndpoint, ACollectionOfGarbageIsAcceptedAndIgnored) {
+  EXPECT_EQ(Get(ServeHeapProfile, "gc=1").response.status, 200);
+}
+
+TEST_F(HeapEndpoint, BadParametersSayWhatWasExpected) {
+  for (const char* query : {"age=x", "age=-1", "age=", "age=9999999999d", "seconds=0", "seconds=x",
+                            "seconds=99999999"}) {
+    const http::Answer answer = Get(ServeHeapProfile, query);
+    EXPECT_EQ(answer.response.status, 400) << query;
+    EXPECT_NE(answer.response.body.find("expected"), std::string::npos) << query;
+  }
+}
+
+TEST_F(HeapEndpoint, WhenOffTheAnswerSaysWhy) {
+  sources_.Heap().Switch(false);
+  const http::Answer answer = Get(ServeHeapProfile);
+  EXPECT_EQ(answer.response.status, 503);
+  EXPECT_NE(answer.response.body.find("SONDE_HEAP=off"), std::string::npos);
+}
+
+HeapSample SampleOf(uint64_t frame, int64_t inuse_bytes) {
+  HeapSample sample;
+  sample.frames = {frame};
+  sample.inuse_bytes = inuse_bytes;
+  return sample;
+}
+
+TEST(HeapDelta, IsNegativeForWhatShrankAndLeavesOutWhatStayed) {
+  HeapSnapshot before, after;
+  before.samples = {SampleOf(1, 100), SampleOf(2, 50), SampleOf(3, 7)};
+  after.samples = {SampleOf(1, 30), SampleOf(2, 50), SampleOf(4, 9)};
+  const HeapSnapshot delta = HeapDelta(before, after);
+  ASSERT_EQ(delta.samples.size(), 3U);
+  EXPECT_EQ(delta.samples[0].inuse_bytes, -70);
+  EXPECT_EQ(delta.samples[1].inuse_bytes, -7);
+  EXPECT_EQ(delta.samples[2].inuse_bytes, 9);
+}
+
+}  // namespace
+}  // namespace sonde
