@@ -126,12 +126,14 @@ void Folder::DecideOnPressure() {
 
 void Folder::FoldCells() {
   report_.cells = 0;
-  for (uint32_t i = 0; i < region_.counts.cells; ++i) FoldCell(i);
+  // Most cells are free, always: one load each.
+  for (uint32_t i = 0; i < region_.counts.cells; ++i) {
+    if (const uint64_t key = region_.cell_keys[i].Load(); key != 0) FoldCell(i, key);
+  }
 }
 
-void Folder::FoldCell(uint32_t index) {
-  const CellReading reading = ReadCell(region_, index);
-  if (reading.state == CellReading::State::kFree) return;
+void Folder::FoldCell(uint32_t index, uint64_t key) {
+  const CellReading reading = ReadCell(region_, index, key);
   ++report_.cells;
   if (reading.state == CellReading::State::kTorn) return MarkUsed(reading.key);
   CellState& state = cells_[index];
@@ -223,10 +225,12 @@ void Folder::SweepStacks(uint64_t now_ns) {
   report_.stacks = 0;
   report_.chunks = 0;
   for (uint32_t i = 0; i < region_.counts.stacks; ++i) {
-    const StackTag tag = ReadStackTag(region_, i);
+    const uint64_t word = region_.stack_tags[i].Load();
+    if (IsFreeStackTag(word)) continue;
+    const StackTag tag = StackTag::Of(word);
     if (tag.state == StackState::kWriting) {
       SweepWriter(i, tag);
-    } else if (tag.state != StackState::kFree) {
+    } else {
       SweepStack(i, tag, now_ns);
     }
   }

@@ -80,7 +80,7 @@ class Folder {
   void FoldDrops();
   void DecideOnPressure();
   void FoldCells();
-  void FoldCell(uint32_t index);
+  void FoldCell(uint32_t index, uint64_t key);
   bool HandOver(const CellKey& key, uint64_t events, uint64_t amount);
   DropReason Describe(const CellKey& key, FoldDelta* delta);
   void Lose(Kind kind, DropReason reason, uint64_t events, uint64_t amount);

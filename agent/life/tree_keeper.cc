@@ -40,10 +40,10 @@ void TreeKeeper::Tick(uint64_t now_ns) {
   if (now_ns < next_ns_) return;
   next_ns_ = now_ns + kIntervalNs;
   const Region& region = TreeRegion();
-  for (uint32_t slot = 0; slot < region.counts.processes; ++slot) ReadProcessAgain(region, slot);
+  for (uint32_t slot = 0; slot < UsedProcessSlots(region); ++slot) ReadProcessAgain(region, slot);
   if (now_ns < next_names_ns_) return;
   next_names_ns_ = now_ns + kNamesNs;
-  for (uint32_t slot = 0; slot < region.counts.threads; ++slot) ReadNameAgain(region, slot);
+  for (uint32_t slot = 0; slot < UsedThreadSlots(region); ++slot) ReadNameAgain(region, slot);
 }
 
 }  // namespace sonde::life

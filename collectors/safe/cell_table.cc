@@ -142,8 +142,11 @@ DropReason AddToCell(const Region& region, const CellKey& cell_key, uint64_t eve
 }
 
 CellReading ReadCell(const Region& region, uint32_t index) {
+  return ReadCell(region, index, region.cell_keys[index].Load());
+}
+
+CellReading ReadCell(const Region& region, uint32_t index, uint64_t key) {
   CellReading reading;
-  const uint64_t key = region.cell_keys[index].Load();
   if (key == 0) return reading;
   reading.key = CellKey::Of(key);
   Value value;

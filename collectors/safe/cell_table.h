@@ -49,6 +49,9 @@ struct CellReading {
 // Async-signal-safe. kTorn: changed too often while it was read, try again later.
 CellReading ReadCell(const Region& region, uint32_t index);
 
+// Async-signal-safe. The same for who has just loaded the key of the cell.
+CellReading ReadCell(const Region& region, uint32_t index, uint64_t key);
+
 // Cold path only. Takes the cell away from its key, if nothing was added since `reading`. What the
 // reading says must have been accounted for. False: it is in use, leave it.
 bool EvictCell(const Region& region, uint32_t index, const CellReading& reading);

@@ -38,6 +38,9 @@ struct StackTag {
   uint64_t word() const;
 };
 
+// Async-signal-safe. Of the word of a tag, for walks over the whole table.
+constexpr bool IsFreeStackTag(uint64_t word) { return word >> 62 == 0; }
+
 inline constexpr uint32_t kStackGenerationMask = (1u << 14) - 1;
 
 // Async-signal-safe. 64 bits; the table keeps the upper 48 of them.
