@@ -10,6 +10,8 @@ namespace sonde {
 namespace {
 
 constexpr uint64_t kFoldIntervalNs = 1'000'000'000;
+// A fold that is due so soon is done in the wake of a sweep: waking costs as much as a sweep.
+constexpr uint64_t kFoldSlackNs = 100'000'000;
 constexpr int kMaxHz = 1000;
 
 }  // namespace
@@ -79,7 +81,7 @@ void CpuCollector::RemoveReader(FoldSink* reader) {
 
 void CpuCollector::Tick(uint64_t now_ns) {
   if (now_ns >= sweep_.next_ns()) sweep_.Sweep(now_ns);
-  if (now_ns < next_fold_ns_) return;
+  if (now_ns + kFoldSlackNs < next_fold_ns_) return;
   Fold(now_ns);
   next_fold_ns_ = now_ns + kFoldIntervalNs;
 }
@@ -88,6 +90,7 @@ uint64_t CpuCollector::next_ns() const { return std::min(sweep_.next_ns(), next_
 
 void CpuCollector::OnDelta(const FoldDelta& delta) {
   if (delta.kind != Kind::kCpu) return;
+  if (delta.frames[0] == static_cast<uint64_t>(SyntheticFrame::kNotSampled)) return;
   totals_.samples += delta.events;
   totals_.sampled_ns += delta.amount;
 }

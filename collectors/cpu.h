@@ -53,6 +53,9 @@ class CpuCollector : private FoldSink {
   void FoldNow();
   void RemoveReader(FoldSink* reader);
 
+  // The host is making threads, and waits for nothing.
+  void ExpectNewThreads(uint64_t now_ns) { sweep_.ExpectNewThreads(now_ns); }
+
   // Sweeps, folds and refreshes what is due.
   void Tick(uint64_t now_ns);
   [[nodiscard]] uint64_t next_ns() const;

@@ -4,9 +4,11 @@
 // idle threads give theirs back, and a thread that keeps our signal blocked loses it and is named
 // as not covered.
 //
-// Called by the agent thread ten times a second while busy threads come and go, else twice; a sweep
-// that took long (thousands of threads) makes the next one come later, so that sweeping stays below
-// kMaxShare of a core. Memory: about 100 bytes for each thread that holds a timer or once did.
+// Called by the agent thread ten times a second while busy threads come and go, else twice. Most
+// sweeps only read the clock of the process and of the threads that hold timers: when these explain
+// the process's CPU time, no other thread has run and the list of threads need not be read (three
+// thousand of them cost 2 ms). A sweep that took long makes the next one come later, so that
+// sweeping stays below 1/kMaxShare of a core. Memory: about 200 bytes a thread.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +20,7 @@
 #include "collectors/safe/cpu_timers.h"
 #include "collectors/safe/region.h"
 #include "collectors/safe/thread_table.h"
+#include "collectors/unsampled.h"
 
 namespace sonde {
 
@@ -27,6 +30,7 @@ class CpuSweep {
   static constexpr uint64_t kIdleIntervalNs = 500'000'000;
   static constexpr uint64_t kReleaseAfterNs = 10'000'000'000;
   static constexpr uint64_t kBlockedPauseNs = 10'000'000'000;
+  static constexpr uint64_t kListEveryNs = 5'000'000'000;  // at least: who has ended is seen there
   static constexpr uint64_t kMaxShare = 200;  // a sweep may take 1/200 of the time between sweeps
 
   CpuSweep(const Region& region, ProcessId process, int agent_tid);
@@ -35,11 +39,17 @@ class CpuSweep {
   // in place change their period at once.
   void SetRate(int hz, int signal);
 
-  // Lists threads, arms and disarms.
+  // Looks at threads, arms and disarms.
   void Sweep(uint64_t now_ns);
+
+  // The host is making threads: sweeps come close together for a while.
+  void ExpectNewThreads(uint64_t now_ns);
 
   // When the next sweep is due, CLOCK_MONOTONIC.
   [[nodiscard]] uint64_t next_ns() const { return next_ns_; }
+
+  // Sweeps are far apart, so news of a thread being made would be welcome.
+  [[nodiscard]] bool is_settled() const { return settled_; }
 
   // CPU time went to threads that no sweep ever met: they live too briefly, and should arm
   // themselves.
@@ -63,27 +73,41 @@ class CpuSweep {
     uint64_t seen_ns = 0;
   };
 
-  void SweepThread(int tid, const HostThread& thread, uint64_t now_ns);
+  void LookAtTimed(uint64_t now_ns);
+  [[nodiscard]] bool MustList(uint64_t now_ns) const;
+  void ListAll(uint64_t now_ns);
+  void SweepThread(int tid, const HostThread& thread, Timed* place, uint64_t now_ns);
   void Arm(int tid, const HostThread& thread, Timed* timed);
   void Disarm(Timed* timed);
+  void Forget(const Timed& timed);
+  [[nodiscard]] int64_t OwedNs(const HostThread& thread, const Timed& timed) const;
   [[nodiscard]] bool KeepsSignalBlocked(const HostThread& thread, const Timed& timed) const;
-  void AdoptStrays(uint64_t now_ns);
+  [[nodiscard]] static bool Holds(int tid, const Timed& timed);
+  void AdoptStrays();
+  void Adopt(uint32_t index, const TimerSlot& slot, Timed* timed);
   void ForgetEnded(uint64_t now_ns);
-  void NoteShortLived(uint64_t now_ns);
+  bool ReadProcessClock();
+  void NoteShortLived();
+  void NoteUnsampled(uint64_t now_ns);
 
   const Region& region_;
   ProcessId process_;
   int agent_tid_;
   HostThreads threads_;
+  Unsampled unsampled_;
   std::unordered_map<int, Timed> timed_;
   uint64_t period_ns_ = 0;
   int signal_ = 0;
   uint64_t next_ns_ = 0;
   uint64_t refused_ = 0;
-  uint64_t last_armed_ns_ = 0;  // or since when threads came or went
+  uint64_t last_change_ns_ = 0;  // a thread was armed, or threads came or went
+  bool settled_ = false;
   size_t thread_count_ = 0;
-  uint64_t process_cpu_ns_ = 0;
-  uint64_t agent_cpu_ns_ = 0;
+  uint64_t host_cpu_ns_ = 0;  // of the process without the agent's thread
+  // Since the threads were last listed:
+  uint64_t listed_ns_ = 0;  // when
+  uint64_t used_ns_ = 0;    // by the process
+  uint64_t known_ns_ = 0;   // of that, by threads that were looked at
   int short_lived_score_ = 0;
   bool short_lived_ = false;
 };

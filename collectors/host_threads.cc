@@ -69,18 +69,27 @@ void HostThreads::ReadName(int tid, HostThread* thread, uint64_t now_ns) const {
   thread->name_read_ns = now_ns;
 }
 
-void HostThreads::Update(int tid, uint64_t now_ns) {
+bool HostThreads::Update(int tid, uint64_t now_ns) {
   uint64_t cpu_ns = 0;
-  if (!ThreadCpuTime(tid, &cpu_ns)) return;
+  if (!ThreadCpuTime(tid, &cpu_ns)) return false;
   auto [place, is_new] = threads_.try_emplace(tid);
   HostThread& thread = place->second;
-  thread.delta_ns = is_new || cpu_ns < thread.cpu_ns ? 0 : cpu_ns - thread.cpu_ns;
+  // A clock that ran backwards is that of another thread, with a tid that was used before.
+  if (cpu_ns < thread.cpu_ns) thread.cpu_ns = 0;
+  thread.delta_ns = is_new && !listed_ ? 0 : cpu_ns - thread.cpu_ns;
   thread.cpu_ns = cpu_ns;
   thread.last_seen_ns = now_ns;
   if (is_new || thread.delta_ns > 0) thread.last_busy_ns = now_ns;
   if (is_new || (thread.delta_ns > 0 && now_ns - thread.name_read_ns > kNameAgeNs)) {
     ReadName(tid, &thread, now_ns);
   }
+  return true;
+}
+
+const HostThread* HostThreads::RefreshOne(int tid, uint64_t now_ns) {
+  if (Update(tid, now_ns)) return &threads_[tid];
+  threads_.erase(tid);
+  return nullptr;
 }
 
 void HostThreads::Refresh(uint64_t now_ns) {
@@ -98,6 +107,7 @@ void HostThreads::Refresh(uint64_t now_ns) {
     }
   }
   std::erase_if(threads_, [&](const auto& item) { return item.second.last_seen_ns != now_ns; });
+  listed_ = true;
 }
 
 }  // namespace sonde

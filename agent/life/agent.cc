@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/agent.h"
 
-#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <time.h>
 
@@ -25,6 +24,8 @@
 #include "agent/life/run_dir.h"
 #include "agent/life/self.h"
 #include "agent/life/self_timer.h"
+#include "agent/life/threads.h"
+#include "agent/life/timer_share.h"
 #include "agent/life/tree.h"
 #include "agent/life/tree_keeper.h"
 #include "agent/life/yield.h"
@@ -45,17 +46,6 @@ constexpr uint64_t kWithoutWakeNs =
 // Cut by a quarter for unwind tables; the rest is the arena's and the region's.
 size_t UnwindBudget(const Settings& settings) {
   return static_cast<size_t>(settings.memory_limit_bytes) / 4;
-}
-
-uint32_t TimerLimit(const Settings& settings) {
-  rlimit limit{};
-  uint64_t share = kMaxTimers;
-  if (!sys::Failed(sys::Call(SYS_prlimit64, 0, RLIMIT_SIGPENDING, 0L, &limit)) &&
-      limit.rlim_cur != RLIM_INFINITY) {
-    share = limit.rlim_cur / 8;
-  }
-  return static_cast<uint32_t>(
-      std::min({share, uint64_t{kMaxTimers}, static_cast<uint64_t>(settings.max_timers)}));
 }
 
 // Where threads unblock signals; a symbol's length is not known, and libc's are short.
@@ -133,7 +123,10 @@ class Agent {
   http::Server server_;
   Listeners listeners_;
   TreeKeeper tree_;
+  SelfArming self_arming_;
+  TimerShare timer_share_;
   CrashGuard crash_guard_;
+  MainThreadWatch main_thread_;
   bool kernel_ok_ = KernelExpiresTimersInTheirThread();
   uint64_t next_leader_check_ns_ = 0;
   int wanted_hz_ = -1;
@@ -152,7 +145,6 @@ Agent::Agent()
       listeners_(&server_, &context_.listeners) {
   context_.inside_container = InsideContainer();
   runtime::ArenaSetCap(static_cast<size_t>(config_.current().memory_limit_bytes) / 2);
-  SetTreeTimerLimit(TimerLimit(config_.current()));
   FindUnblockingCode();
   http::SetPollSignal(&g_poll_signal, &g_polling);
   // Held already by a thread that was paused, or by the parent of a child that took over.
@@ -227,8 +219,11 @@ void Agent::Tick(uint64_t now_ns) {
   KeepSignal();
   ApplySettings();
   sources_.NoteSampling(signal_ == 0, now_ns);
+  timer_share_.Tick(config_.current().max_timers, cpu_.sweep().timers_refused(), now_ns);
+  if (TakeThreadNews()) cpu_.ExpectNewThreads(now_ns);
   cpu_.Tick(now_ns);
-  SetNewThreadsArmThemselves(cpu_.sweep().threads_are_short_lived());
+  self_arming_.Tick(cpu_.sweep().threads_are_short_lived(), ThreadsMade(), now_ns);
+  AskForThreadNews(cpu_.sweep().is_settled());
   if (rails_.Tick(now_ns, cpu_.totals().samples,
                   static_cast<int>(config_.current().cpu_limit_percent))) {
     cpu_.SetRateDivisor(rails_.divisor());
@@ -250,7 +245,7 @@ int64_t Agent::NextMs(uint64_t now_ns) const {
 bool Agent::MainThreadHasLeft(uint64_t now_ns) {
   if (now_ns < next_leader_check_ns_) return false;
   next_leader_check_ns_ = now_ns + 1'000'000'000;
-  return ProcessHasEnded(g_self.pid, 0);
+  return main_thread_.HasLeft(g_self.pid);
 }
 
 void Agent::StayDormant() { AgentCouldNotStart(); }

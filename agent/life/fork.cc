@@ -64,7 +64,7 @@ void ChildOfActive() {
   if (!JoinTree()) return g_phase.store(Phase::kInert, std::memory_order_release);
   SetCollecting(true);
   HeapInChild();
-  SetNewThreadsArmThemselves(true);  // no sweep looks for them here
+  SetSelfArming(1);  // no sweep looks for them here
   ArmSelf();
   g_trigger_wanted.store(true, std::memory_order_relaxed);
 }
@@ -95,7 +95,7 @@ void TakeOver() {
   g_self.role = Role::kRoot;
   g_self.took_over = true;
   g_trigger_wanted.store(false, std::memory_order_relaxed);
-  SetNewThreadsArmThemselves(false);
+  SetSelfArming(0);
   if (!StartAgentThread()) g_phase.store(Phase::kDormant, std::memory_order_release);
 }
 

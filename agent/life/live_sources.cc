@@ -161,9 +161,10 @@ void LiveSources::AddNotCovered(AgentStatus* status) const {
     status->not_covered.push_back("thread " + name + " keeps the sampling signal blocked");
   }
   if (cpu_->sweep().timers_refused() > 0) {
-    status->not_covered.push_back("timers were refused " +
-                                  std::to_string(cpu_->sweep().timers_refused()) +
-                                  " times: an eighth of RLIMIT_SIGPENDING is used up");
+    status->not_covered.push_back(
+        "timers were refused " + std::to_string(cpu_->sweep().timers_refused()) +
+        " times: an eighth of RLIMIT_SIGPENDING, which all processes of the "
+        "user share, is used up");
   }
 }
 

@@ -2,6 +2,7 @@
 #include "agent/life/process_end.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "agent/life/proc_text.h"
@@ -30,6 +31,22 @@ bool ProcessHasEnded(int pid, uint64_t start_ticks) {
   if (state == 'Z' || state == 'X') return true;
   const uint64_t ticks = StartTicksOf(pid);
   return ticks != 0 && start_ticks != 0 && ticks != start_ticks;
+}
+
+MainThreadWatch::MainThreadWatch()
+    : fd_(sys::Call(SYS_openat, AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC)) {}
+
+MainThreadWatch::~MainThreadWatch() {
+  if (!sys::Failed(fd_)) sys::Call(SYS_close, fd_);
+}
+
+// A main thread that has left has no memory any more: all its sizes are zero.
+bool MainThreadWatch::HasLeft(int pid) const {
+  char text[2] = {};
+  const bool read = !sys::Failed(fd_) && sys::Call(SYS_pread64, fd_, text, sizeof text, 0L) ==
+                                             static_cast<long>(sizeof text);
+  const bool has_memory = read && (text[0] != '0' || text[1] != ' ');
+  return !has_memory && ProcessHasEnded(pid, 0);
 }
 
 }  // namespace sonde::life

@@ -10,4 +10,20 @@ namespace sonde::life {
 
 bool ProcessHasEnded(int pid, uint64_t start_ticks);
 
+// Asks whether the main thread of this process has left, once a second for as long as the agent
+// lives: one read of a file that is kept open and costs the kernel next to nothing, and only when
+// that looks like an end, what ProcessHasEnded reads. Agent thread only.
+class MainThreadWatch {
+ public:
+  MainThreadWatch();
+  ~MainThreadWatch();
+  MainThreadWatch(const MainThreadWatch&) = delete;
+  MainThreadWatch& operator=(const MainThreadWatch&) = delete;
+
+  [[nodiscard]] bool HasLeft(int pid) const;
+
+ private:
+  long fd_;
+};
+
 }  // namespace sonde::life

@@ -3,6 +3,7 @@
 
 #include <sys/prctl.h>
 
+#include <algorithm>
 #include <atomic>
 
 #include "agent/life/host_signal.h"
@@ -16,7 +17,7 @@
 namespace sonde::life {
 namespace {
 
-constinit std::atomic<bool> g_arm{false};
+constinit std::atomic<uint32_t> g_one_in{0};
 constinit std::atomic<uint32_t> g_arms{0};
 
 void NameThread(ThreadId id) {
@@ -39,24 +40,50 @@ void ReapNowAndThen() {
   }
 }
 
-}  // namespace
-
-bool NewThreadsArmThemselves() { return g_arm.load(std::memory_order_relaxed); }
-
-void SetNewThreadsArmThemselves(bool on) { g_arm.store(on, std::memory_order_relaxed); }
-
-void ArmSelf() {
-  if (!Collecting()) return;
-  const uint64_t period_ns = TreePeriodNs().load(std::memory_order_relaxed);
-  if (period_ns == 0) return;
-  ReapNowAndThen();
-  const int tid = sys::Gettid();
-  if (IsForbidden(tid) || TimersHeld() >= TreeTimerLimit()) return;
-  const ThreadId thread = ClaimTreeThread(tid);
+void Arm(int tid, ThreadId thread, uint64_t period_ns, uint32_t weight) {
   if (!thread.valid) return;
   NameThread(thread);
   StartTimer(tid, thread, period_ns, RandomPhase(period_ns),
-             g_our_signal.load(std::memory_order_acquire));
+             g_our_signal.load(std::memory_order_acquire), weight);
+}
+
+// The period to arm with, 0 when the calling thread is not to have a timer.
+uint64_t PeriodFor(int tid) {
+  if (!Collecting()) return 0;
+  ReapNowAndThen();
+  const bool may = !IsForbidden(tid) && TimersHeld() < TreeTimerLimit();
+  return may ? TreePeriodNs().load(std::memory_order_relaxed) : 0;
+}
+
+}  // namespace
+
+uint32_t DrawSelfArming() {
+  const uint32_t one_in = g_one_in.load(std::memory_order_relaxed);
+  return one_in <= 1 || RandomPhase(one_in) == 1 ? one_in : 0;
+}
+
+void SetSelfArming(uint32_t one_in) { g_one_in.store(one_in, std::memory_order_relaxed); }
+
+void ArmSelf() {
+  const int tid = sys::Gettid();
+  const uint64_t period_ns = PeriodFor(tid);
+  if (period_ns != 0) Arm(tid, ClaimTreeThread(tid), period_ns, 1);
+}
+
+void ArmNewThread(uint32_t weight) {
+  const int tid = sys::Gettid();
+  const uint64_t period_ns = PeriodFor(tid);
+  if (period_ns != 0) Arm(tid, ClaimNewTreeThread(tid), period_ns, weight);
+}
+
+void SelfArming::Tick(bool short_lived, uint32_t threads_made, uint64_t now_ns) {
+  if (now_ns - since_ns_ < kWindowNs) return;
+  const uint64_t made = threads_made - threads_made_;
+  const uint64_t allowed = kArmsPerSecond * (now_ns - since_ns_) / 1'000'000'000;
+  since_ns_ = now_ns;
+  threads_made_ = threads_made;
+  const uint64_t one_in = std::clamp<uint64_t>((made + allowed - 1) / allowed, 1, kMaxOneIn);
+  SetSelfArming(short_lived ? static_cast<uint32_t>(one_in) : 0);
 }
 
 }  // namespace sonde::life

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "agent/life/agent_thread.h"
 #include "agent/life/self.h"
 #include "agent/life/self_timer.h"
 #include "agent/life/yield.h"
@@ -16,35 +17,61 @@ constexpr uint32_t kRecords = 256;
 
 struct alignas(32) StartRecord {
   std::atomic<bool> used;
+  uint32_t weight;  // how many threads this one speaks for
   void* (*function)(void*);
   void* argument;
 };
 constinit StartRecord g_records[kRecords]{};
 constinit std::atomic<uint32_t> g_next{0};
-constinit std::atomic<bool> g_made_threads{false};
+constinit std::atomic<uint32_t> g_made_threads{0};
+constinit std::atomic<bool> g_news_wanted{false};
+constinit std::atomic<bool> g_news{false};
 constinit pthread_t g_main_thread = 0;
+
+// Once, until the agent asks again: a host that makes many threads wakes nobody.
+void TellOfThread() {
+  if (!g_news_wanted.exchange(false, std::memory_order_relaxed)) return;
+  g_news.store(true, std::memory_order_release);
+  WakeAgentThread();
+}
 
 }  // namespace
 
 void NoteThreadCreation() {
   if (g_phase.load(std::memory_order_relaxed) == Phase::kInert) return;
-  g_made_threads.store(true, std::memory_order_relaxed);
+  g_made_threads.fetch_add(1, std::memory_order_relaxed);
+  if (g_news_wanted.load(std::memory_order_relaxed)) TellOfThread();
   if (g_trigger_wanted.load(std::memory_order_relaxed)) OnTrigger();
 }
 
-bool HostMadeThreads() { return g_made_threads.load(std::memory_order_relaxed); }
+bool HostMadeThreads() { return ThreadsMade() != 0; }
 
-void ForgetHostThreads() { g_made_threads.store(false, std::memory_order_relaxed); }
+uint32_t ThreadsMade() { return g_made_threads.load(std::memory_order_relaxed); }
+
+void AskForThreadNews(bool wanted) { g_news_wanted.store(wanted, std::memory_order_relaxed); }
+
+// Acquire pairs with the release in TellOfThread.
+bool TakeThreadNews() {
+  return g_news.load(std::memory_order_relaxed) &&
+         g_news.exchange(false, std::memory_order_acquire);
+}
+
+void ForgetHostThreads() {
+  g_made_threads.store(0, std::memory_order_relaxed);
+  g_news_wanted.store(false, std::memory_order_relaxed);
+}
 
 // Malloc-safe: may not allocate or block.
 void* ClaimStart(void* (*function)(void*), void* argument) {
-  if (!Collecting() || !NewThreadsArmThemselves()) return nullptr;
+  const uint32_t weight = Collecting() ? DrawSelfArming() : 0;
+  if (weight == 0) return nullptr;
   const uint32_t from = g_next.fetch_add(1, std::memory_order_relaxed);
   for (uint32_t i = 0; i < 8; ++i) {
     StartRecord& record = g_records[(from + i) % kRecords];
     bool expected = false;
     // Acquire pairs with the release in BeginThread and DropStart.
     if (!record.used.compare_exchange_strong(expected, true, std::memory_order_acquire)) continue;
+    record.weight = weight;
     record.function = function;
     record.argument = argument;
     return &record;
@@ -59,8 +86,9 @@ void DropStart(void* record) {
 StartRoutine BeginThread(void* record) {
   auto* start = static_cast<StartRecord*>(record);
   const StartRoutine routine{start->function, start->argument};
+  const uint32_t weight = start->weight;
   start->used.store(false, std::memory_order_release);
-  ArmSelf();
+  ArmNewThread(weight);
   return routine;
 }
 

@@ -6,6 +6,8 @@
 
 #include <pthread.h>
 
+#include <cstdint>
+
 namespace sonde::life {
 
 // Returned in rax and rdx, as the assembly entry expects.
@@ -21,8 +23,15 @@ void NoteThreadCreation();
 // In a fork child: it has one thread, whatever its parent had.
 void ForgetHostThreads();
 
-// True once the host made a thread of its own through pthread_create.
+// True once the host made a thread of its own through pthread_create; how many it made, modulo
+// 2^32.
 bool HostMadeThreads();
+uint32_t ThreadsMade();
+
+// The agent thread, when it looks at threads but seldom: the next thread that the host makes shall
+// wake it. And whether that happened.
+void AskForThreadNews(bool wanted);
+bool TakeThreadNews();
 
 // A record that carries function and argument to the new thread, or null when new threads need
 // nothing from us. Malloc-safe: may not allocate or block.

@@ -57,8 +57,7 @@ uint64_t PidNamespace() {
 
 void UseBudget() {
   if (!g_process.valid) return;
-  SetTimerBudget({&g_words->timers, &g_words->timers_of[g_process.slot],
-                  g_words->timer_limit.load(std::memory_order_relaxed)});
+  SetTimerBudget({&g_words->timers, &g_words->timers_of[g_process.slot], &g_words->timer_limit});
 }
 
 void TakeProcessSlot(ProcessId parent) {
@@ -113,6 +112,11 @@ ThreadId ClaimTreeThread(int tid) {
   return ClaimThread(g_region, g_process, tid, MonotonicNs());
 }
 
+ThreadId ClaimNewTreeThread(int tid) {
+  if (!g_process.valid) return {};
+  return ClaimNewThread(g_region, g_process, tid, MonotonicNs());
+}
+
 bool TreeOwnerIsGone() {
   constexpr uint64_t kSilentNs = 3'000'000'000;
   if (MonotonicNs() - g_words->heartbeat_ns.load(std::memory_order_relaxed) < kSilentNs)
@@ -135,8 +139,9 @@ std::atomic<uint64_t>& TreeHeapInterval() { return g_words->heap_interval; }
 
 void SetTreeTimerLimit(uint32_t limit) {
   g_words->timer_limit.store(limit, std::memory_order_relaxed);
-  UseBudget();
 }
+
+uint32_t TreeTimers() { return g_words->timers.load(std::memory_order_relaxed); }
 
 uint32_t TreeTimerLimit() { return g_words->timer_limit.load(std::memory_order_relaxed); }
 

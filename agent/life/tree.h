@@ -40,6 +40,8 @@ ProcessId TreeProcess();
 
 // The slot of the calling thread, or of thread `tid` of this process. Async-signal-safe.
 ThreadId ClaimTreeThread(int tid);
+// The same for a thread that has just begun. Async-signal-safe.
+ThreadId ClaimNewTreeThread(int tid);
 
 // A fork child: whether the process that owns the tree has ended.
 bool TreeOwnerIsGone();
@@ -53,10 +55,11 @@ std::atomic<uint64_t>& TreePeriodNs();
 // Mean bytes between heap samples that the tree's agent wants; 0: off. Shared by the tree.
 std::atomic<uint64_t>& TreeHeapInterval();
 
-// The agent thread: how many timers the tree may hold together, and what processes that ended left
-// in the count.
+// The agent thread: how many timers the tree may hold together, how many it holds, and what
+// processes that ended left in the count.
 void SetTreeTimerLimit(uint32_t limit);
 uint32_t TreeTimerLimit();
+uint32_t TreeTimers();
 void ForgetTreeTimersOf(uint32_t process_slot);
 
 }  // namespace sonde::life

@@ -5,7 +5,7 @@ from report import Bar, Row
 
 TITLE = "Thread create + join"
 NOTE = ("CPU time of the whole process (the agent's thread included) per pair, threads that do nothing, all on "
-        "one processor. *First* 0.3 s: the agent has just started. *Steady*: after 2 s of it the agent knows that "
+        "one processor. *First* 0.3 s: the agent has just started. *Steady*: after 4 s of it the agent knows that "
         "these threads are too short-lived to be found by looking, and lets them arm their own timer.")
 
 KEYS = {"first": "early", "steady": "steady"}

@@ -44,8 +44,8 @@ int main() {
   bench::Settle(1200);
   const uint64_t start_ns = bench::WallNs();
   const bool ran = Measure("early", start_ns + 300 * kMs) &&
-                   Measure(nullptr, start_ns + 2000 * kMs) &&
-                   Measure("steady", start_ns + 2500 * kMs);
+                   Measure(nullptr, start_ns + 4000 * kMs) &&
+                   Measure("steady", start_ns + 4500 * kMs);
   printf("threads %d\n", bench::CountThreads());
   if (!ran) perror("pthread_create");
   return ran ? 0 : 1;

@@ -23,6 +23,7 @@ constinit CpuHandlerSetup g_setup{};
 constinit ScratchPool g_scratch{};
 constinit UnwindPublication g_tables{};
 constinit std::atomic<uint64_t> g_stale{0};
+constinit std::atomic<uint64_t> g_counted_ns{0};
 constinit std::atomic<uint32_t> g_no_word{0};
 constinit std::atomic<std::atomic<uint32_t>*> g_inside{&g_no_word};
 constinit PcRange g_unblock[kMaxUnblockRanges]{};
@@ -103,12 +104,14 @@ void CountExpiry(TimerSlot& timer, uint64_t expiries, const ucontext_t& context)
   const uint64_t period_ns = timer.period_ns.load(std::memory_order_relaxed);
   const ThreadId thread = UnpackThread(timer.thread.load(std::memory_order_relaxed));
   const uint64_t weight_ns = expiries * period_ns;
+  const uint64_t weight = timer.weight.load(std::memory_order_relaxed);
   timer.fired_ns.fetch_add(weight_ns, std::memory_order_relaxed);
+  g_counted_ns.fetch_add(weight * weight_ns, std::memory_order_relaxed);
   const auto pc = static_cast<uintptr_t>(context.uc_mcontext.gregs[REG_RIP]);
   if (!WasBlocked(weight_ns, period_ns, pc))
-    return CountStack(context, thread, expiries, weight_ns);
-  CountStack(context, thread, 1, period_ns);
-  CountBlocked(thread, expiries - 1, weight_ns - period_ns);
+    return CountStack(context, thread, weight * expiries, weight * weight_ns);
+  CountStack(context, thread, weight, weight * period_ns);
+  CountBlocked(thread, weight * (expiries - 1), weight * (weight_ns - period_ns));
 }
 
 // Async-signal-safe. For a dump of all threads: this one was running.
@@ -137,8 +140,13 @@ void FollowAgent(TimerSlot& timer) {
 
 // Async-signal-safe.
 const char* SyntheticFrameName(uint64_t frame) {
-  return frame == static_cast<uint64_t>(SyntheticFrame::kSignalBlocked) ? "[signal blocked]"
-                                                                        : nullptr;
+  switch (static_cast<SyntheticFrame>(frame)) {
+    case SyntheticFrame::kSignalBlocked:
+      return "[signal blocked]";
+    case SyntheticFrame::kNotSampled:
+      return "[not sampled]";
+  }
+  return nullptr;
 }
 
 // Async-signal-safe.
@@ -190,6 +198,9 @@ UnwindPublication& CpuUnwindTables() { return g_tables; }
 
 // Async-signal-safe.
 uint64_t StaleCpuSignals() { return g_stale.load(std::memory_order_relaxed); }
+
+// Async-signal-safe.
+uint64_t CountedCpuNs() { return g_counted_ns.load(std::memory_order_relaxed); }
 
 // Async-signal-safe.
 void CpuHandlerAfterFork() {

@@ -22,6 +22,7 @@ namespace sonde {
 // reused.
 enum class SyntheticFrame : uint64_t {
   kSignalBlocked = 1,  // CPU time used while the thread had our signal blocked
+  kNotSampled = 2,     // CPU time that no sample stands for (collectors/unsampled.h)
 };
 inline constexpr uint64_t kSyntheticFrameLimit = 16;
 
@@ -77,6 +78,10 @@ UnwindPublication& CpuUnwindTables();
 
 // Async-signal-safe. Signals that came from timers deleted meanwhile.
 uint64_t StaleCpuSignals();
+
+// Async-signal-safe. CPU time that samples of this process stand for, those included that found no
+// room in the tables.
+uint64_t CountedCpuNs();
 
 // Async-signal-safe. In a fork child: scratch buffers and walkers of other threads do not exist
 // here.

@@ -52,13 +52,16 @@ struct alignas(64) TimerSlot {
       fired_ns;  // CPU time delivered so far: the sweep compares it with the thread's clock
   std::atomic<uint32_t> generation;  // odd while the timer exists
   std::atomic<int32_t> tid;          // 0: free
+  std::atomic<uint32_t> weight;      // how many threads it speaks for
   int32_t kernel_id;
 };
 
 // Index of the new timer, or a negated errno: -EAGAIN when RLIMIT_SIGPENDING or our share of it is
 // used up, -EBUSY while timers are stopped. `first_ns` is the CPU time to the first expiry, 1 …
-// period_ns. Async-signal-safe.
-int StartTimer(int tid, ThreadId thread, uint64_t period_ns, uint64_t first_ns, int signal);
+// period_ns. `weight`: where one thread in so many is armed, each of its expiries counts for them
+// all. Async-signal-safe.
+int StartTimer(int tid, ThreadId thread, uint64_t period_ns, uint64_t first_ns, int signal,
+               uint32_t weight = 1);
 
 // A CPU time from 1 ns to one period: first expiries must not fall into step with the host's own
 // rhythm. Async-signal-safe.
@@ -101,12 +104,12 @@ int StartOneShot(int tid, TimerCookie cookie, uint64_t after_ns, int signal);
 void StopOneShot(uint32_t number);
 
 // RLIMIT_SIGPENDING belongs to the whole uid (traps 14), so all processes of the tree share one
-// budget: `total` and `mine` are shared words that count what all, and what this process, hold.
-// Cold path only.
+// budget: `total` and `mine` are shared words that count what all, and what this process, hold, and
+// `limit` says how many that may be. Without one there is no limit but kMaxTimers. Cold path only.
 struct TimerBudget {
   std::atomic<uint32_t>* total = nullptr;
   std::atomic<uint32_t>* mine = nullptr;
-  uint32_t limit = kMaxTimers;
+  const std::atomic<uint32_t>* limit = nullptr;
 };
 void SetTimerBudget(const TimerBudget& budget);
 

@@ -170,6 +170,7 @@ struct RegionHeader {
   Shared<uint32_t> mappings_length[2];
   Shared<uint32_t> mappings_active;   // sequence; its lowest bit says which copy is whole
   Shared<uint32_t> open_step_active;  // the same, of the step that is being filled
+  Shared<uint32_t> thread_cursor;     // where to look for a free thread slot; a hint
   Shared<uint64_t> ring_tail;         // words ever written before the oldest step that is whole
   Shared<uint64_t> ring_head;         // words ever written: where the next step goes
 };

@@ -134,11 +134,23 @@ ProcessId ClaimProcess(const Region& region, int32_t pid, uint64_t start_ticks, 
 }
 
 ThreadId ClaimThread(const Region& region, ProcessId process, int32_t tid, uint64_t now_ns) {
-  ThreadId id = FindThread(region, process.slot, static_cast<uint32_t>(tid));
-  if (id.valid) return id;
-  for (uint32_t at = 0; at < region.counts.threads && !id.valid; ++at) {
+  const ThreadId id = FindThread(region, process.slot, static_cast<uint32_t>(tid));
+  return id.valid ? id : ClaimNewThread(region, process, tid, now_ns);
+}
+
+// The cursor is where the last search ended, or the lowest slot freed since, so the slots in use
+// stay close together and the next free one is near.
+ThreadId ClaimNewThread(const Region& region, ProcessId process, int32_t tid, uint64_t now_ns) {
+  Shared<uint32_t>& cursor = region.header->thread_cursor;
+  const uint32_t count = region.counts.threads;
+  const uint32_t from = cursor.Load();
+  ThreadId id;
+  uint32_t at = from < count ? from : 0;
+  for (uint32_t tried = 0; tried < count && !id.valid; ++tried) {
     id = TryThreadSlot(region, at, process.slot, static_cast<uint32_t>(tid));
+    at = at + 1 < count ? at + 1 : 0;
   }
+  static_cast<void>(cursor.Cas(from, at));  // lost: somebody else moved it, which is as good
   if (!id.valid) return id;
   region.threads[id.slot].first_seen_ns.Store(now_ns);
   region.threads[id.slot].last_seen_ns.Store(now_ns);
@@ -236,6 +248,9 @@ void FreeThread(const Region& region, uint32_t slot_index) {
   WipeThread(region.threads[slot_index]);
   tag = {SlotState::kFree, tag.generation + 1, 0, 0};
   region.thread_tags[slot_index].Store(tag.word());
+  Shared<uint32_t>& cursor = region.header->thread_cursor;
+  const uint32_t seen = cursor.Load();
+  if (slot_index < seen) static_cast<void>(cursor.Cas(seen, slot_index));
 }
 
 void FreeProcess(const Region& region, uint32_t slot_index) {

@@ -64,6 +64,11 @@ struct ProcessInfo {
 [[nodiscard]] ThreadId ClaimThread(const Region& region, ProcessId process, int32_t tid,
                                    uint64_t now_ns);
 
+// Async-signal-safe. The same for a thread that can have none yet: it has just begun. Costs a few
+// loads, however many threads there are.
+[[nodiscard]] ThreadId ClaimNewThread(const Region& region, ProcessId process, int32_t tid,
+                                      uint64_t now_ns);
+
 // Async-signal-safe. `name`: up to 16 bytes, as PR_GET_NAME gives them. A reader may see half of a
 // change.
 void SetThreadName(const Region& region, ThreadId id, const char* name);

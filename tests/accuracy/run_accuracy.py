@@ -131,7 +131,8 @@ def churn(start):
     with start("churn", 100) as session:
         profile, truth = collect(session, 6, 4_000_000_000)
     expected = 1 - tick_ns() / 2 / 20_000_000
-    checks.total(profile, own(truth), expected - .3, 1.05)
+    # What is lost is in the sum all the same, except for the last 20 periods of it (200 ms).
+    checks.total(profile, own(truth), .93, 1.05)
     checks.about("spin_brief", profile.ns_in("spin_brief"), own(truth), expected - .3, 1.05)
 
 

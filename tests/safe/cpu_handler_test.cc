@@ -82,6 +82,22 @@ TEST_F(CpuHandlerTest, CountsAnExpiryWithItsOverruns) {
   EXPECT_TRUE(profile.losses.empty());
 }
 
+TEST_F(CpuHandlerTest, AThreadThatSpeaksForOthersCountsForThem) {
+  ucontext_t context{};
+  getcontext(&context);
+  TimerAt(static_cast<uint32_t>(index_)).weight.store(7);
+  const uint64_t before_ns = CountedCpuNs();
+  siginfo_t info = Expiry(1);
+  CpuSignalHandler(SIGPROF, &info, &context);
+  const FoldProfile profile = Collected();
+  ASSERT_EQ(profile.samples.size(), 1u);
+  EXPECT_EQ(profile.samples[0].events, 14u);
+  EXPECT_EQ(profile.samples[0].amount, 14 * kPeriodNs);
+  EXPECT_EQ(CountedCpuNs() - before_ns, 14 * kPeriodNs);
+  // What the thread itself was billed for.
+  EXPECT_EQ(TimerAt(static_cast<uint32_t>(index_)).fired_ns.load(), 2 * kPeriodNs);
+}
+
 TEST_F(CpuHandlerTest, GivesAVeryLongWeightToSignalBlocked) {
   ucontext_t context{};
   getcontext(&context);

@@ -50,7 +50,8 @@ TEST_F(CpuTimersTest, AThreadHoldsOneTimerHoweverOftenItIsArmed) {
 TEST_F(CpuTimersTest, TheBudgetIsSharedAndGivenBack) {
   std::atomic<uint32_t> total{9};
   std::atomic<uint32_t> mine{0};
-  SetTimerBudget({&total, &mine, 10});
+  std::atomic<uint32_t> limit{10};
+  SetTimerBudget({&total, &mine, &limit});
   const int index = Start();
   ASSERT_GE(index, 0);
   EXPECT_EQ(total, 10u);
