@@ -11,6 +11,7 @@
 
 #include "agent/config/address.h"
 #include "agent/http/socket.h"
+#include "agent/life/go_program.h"
 #include "agent/life/run_dir.h"
 #include "agent/life/small_reads.h"
 #include "agent/life/tree.h"
@@ -104,8 +105,10 @@ void Listeners::Add(const std::string& address, http::Door door, const std::stri
   if (address.empty()) return;
   states_->push_back({address, refusal});
   entries_.push_back({address, door, states_->size() - 1});
-  if (refusal.empty()) return TryOpen(&entries_.back());
-  entries_.back().given_up = true;
+  entries_.back().given_up = !refusal.empty();
+  if (!refusal.empty()) return;
+  if (door == http::Door::kUnix || !ProgramIsGo()) return TryOpen(&entries_.back());
+  states_->back().state = "opened 5 s after the start: a Go program takes its ports first";
 }
 
 void Listeners::OpenUnixSocket(const Settings& settings) {

@@ -26,7 +26,7 @@ class Listeners {
   Listeners(const Listeners&) = delete;
   Listeners& operator=(const Listeners&) = delete;
 
-  // Opens what the settings ask for.
+  // Opens what the settings ask for; ports in a Go program only at the first retry.
   void Open(const Settings& settings, bool token_given, int64_t now_ms);
   // Tries again what was in use.
   void Tick(int64_t now_ms);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A Go server with the stock /debug/pprof that burns one core: go_burner PORT SECONDS.
+// A Go server with the stock /debug/pprof that burns one core: go_burner PORT SECONDS [DELAY].
+// DELAY: seconds before it listens.
 package main
 
 import (
@@ -35,6 +36,10 @@ func main() {
 	}
 	time.AfterFunc(time.Duration(seconds)*time.Second, func() { os.Exit(0) })
 	go burnForever()
+	if len(os.Args) > 3 {
+		delay, _ := strconv.Atoi(os.Args[3])
+		time.Sleep(time.Duration(delay) * time.Second)
+	}
 	if http.ListenAndServe("127.0.0.1:"+os.Args[1], nil) != nil {
 		os.Exit(1)
 	}

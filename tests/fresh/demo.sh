@@ -9,7 +9,7 @@ SOURCE=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
 source "$SOURCE/tests/fresh/debian_root.sh"
 SUITE=${1:-bookworm}
 WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
+trap 'rm -rf --one-file-system "$WORK"' EXIT
 
 say() { printf '\n== %s: %s\n' "$(date +%T)" "$*"; }
 

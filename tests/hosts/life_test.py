@@ -28,7 +28,7 @@ def ask(path, url, timeout_s=20):
         answer = b"".join(iter(lambda: sock.recv(65536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
     if b" 200 " not in head.splitlines()[0]:
-        raise OSError(f"{url}: {head.splitlines()[0].decode()}")
+        raise OSError(f"{url}: {head.splitlines()[0].decode()}: {body.decode(errors='replace')}")
     return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
 
 
