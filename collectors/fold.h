@@ -29,7 +29,7 @@ struct FoldReport {
   uint32_t chunks = 0;
   uint32_t threads = 0;
   uint32_t stuck_writers =
-      0;  // stack slots in writing: a handler is in there now, or was stopped there
+      0;              // stack slots in writing: a handler is in there now, or was stopped there
   uint32_t live = 0;  // sampled blocks that have not been freed
   uint32_t evicted_cells = 0;
   uint32_t freed_stacks = 0;

@@ -91,15 +91,24 @@ OutsideWalker::Step OutsideWalker::Apply(const Frame& frame, const UnwindRule& r
   return {Next::kFrame};
 }
 
-// Code that a system call was made from without touching the stack.
-bool OutsideWalker::ReturnAddressAtTop(const Frame& frame, Frame* caller) {
+bool OutsideWalker::IsReturnAddress(uint64_t address) {
+  return index_->Find(address - 1) != nullptr && sites_.Before(address).is_call;
+}
+
+// Code without a rule that a system call was made from: its return address is on top of the stack,
+// or was taken off it.
+bool OutsideWalker::LeaveLeaf(const Frame& frame, Frame* caller) {
   uint64_t address = 0;
-  if (!frame.exact || !stack_.ReadWord(frame.sp, &address)) return false;
-  if (index_->Find(address - 1) == nullptr || !sites_.Before(address).is_call) return false;
+  if (!frame.exact || frame.registers != 0) return false;
   *caller = frame;
+  caller->exact = false;
+  if (IsReturnAddress(rdi_)) {
+    caller->after = rdi_;
+    return true;
+  }
+  if (!stack_.ReadWord(frame.sp, &address) || !IsReturnAddress(address)) return false;
   caller->after = address;
   caller->sp = frame.sp + kWord;
-  caller->exact = false;
   return true;
 }
 
@@ -124,9 +133,7 @@ OutsideWalker::Step OutsideWalker::AdvanceByRule(const Frame& frame, const Unwin
   const Step step = Apply(frame, rule, base, caller);
   if (step.next != Next::kFrame || rule != kFramePointerRule) return step;
   // rbp was believed without a table: let a call vouch for it.
-  const bool believable =
-      index_->Find(caller->after - 1) != nullptr && sites_.Before(caller->after).is_call;
-  return believable ? step : Step{Next::kEnd, StackEnd::kNoUnwindData};
+  return IsReturnAddress(caller->after) ? step : Step{Next::kEnd, StackEnd::kNoUnwindData};
 }
 
 OutsideWalker::Step OutsideWalker::Advance(const Frame& frame, Frame* caller) {
@@ -134,7 +141,7 @@ OutsideWalker::Step OutsideWalker::Advance(const Frame& frame, Frame* caller) {
   if (rule.cfa == CfaKind::kRoot) return {Next::kEnd, StackEnd::kRoot};
   if (rule.cfa == CfaKind::kSignal) return AdvanceSignal(frame, caller);
   if (rule.cfa != CfaKind::kNone) return AdvanceByRule(frame, rule, caller);
-  if (ReturnAddressAtTop(frame, caller)) return {Next::kFrame};
+  if (LeaveLeaf(frame, caller)) return {Next::kFrame};
   return AdvanceByRule(frame, kFramePointerRule, caller);
 }
 
@@ -157,9 +164,7 @@ int OutsideWalker::ScoreOf(const Frame& callee, const Frame& caller) {
     if (step.next == Next::kNeedsRegister) return score - kHopeless;
     if (step.next == Next::kEnd) return score + (step.end == StackEnd::kRoot ? kReachesRoot : 0);
     if (!next.exact) {
-      if (index_->Find(next.after - 1) == nullptr || !sites_.Before(next.after).is_call) {
-        return score - kHopeless;
-      }
+      if (!IsReturnAddress(next.after)) return score - kHopeless;
       if (MatchOf(at, next) < 0) score += kContradiction;
     }
     at = next;
@@ -169,7 +174,10 @@ int OutsideWalker::ScoreOf(const Frame& callee, const Frame& caller) {
 
 bool OutsideWalker::Recover(const Frame& frame, Frame* caller) {
   UnwindRule rule = RuleOf(frame);
-  if (rule.cfa == CfaKind::kNone) rule = kFramePointerRule;
+  if (rule.cfa == CfaKind::kNone) {
+    if (frame.exact) return false;  // hand-written code: it need not have a frame
+    rule = kFramePointerRule;
+  }
   Choice best;
   uint64_t limit = frame.sp + kReach;
   for (uint64_t base = frame.sp; base < limit; base += kWord) {
@@ -182,8 +190,7 @@ bool OutsideWalker::Recover(const Frame& frame, Frame* caller) {
     if (!stack_.ReadWord(base, &probe)) break;
     Frame candidate;
     if (Apply(with, rule, base, &candidate).next != Next::kFrame) continue;
-    if (index_->Find(candidate.after - 1) == nullptr) continue;
-    if (!sites_.Before(candidate.after).is_call) continue;
+    if (!IsReturnAddress(candidate.after)) continue;
     const int score = ScoreOf(frame, candidate);
     if (score <= best.score) continue;
     best = {score, candidate};
@@ -194,13 +201,14 @@ bool OutsideWalker::Recover(const Frame& frame, Frame* caller) {
   return best.score > 0;
 }
 
-OutsideWalk OutsideWalker::Walk(const UnwindIndex* index, uint64_t pc, uint64_t sp,
+OutsideWalk OutsideWalker::Walk(const UnwindIndex* index, uint64_t pc, uint64_t sp, uint64_t rdi,
                                 uint64_t* frames_out, uint32_t max_frames) {
   OutsideWalk walk;
   if (max_frames == 0) return walk;
   frames_out[walk.depth++] = pc;
   if (index == nullptr) return walk;
   index_ = index;
+  rdi_ = rdi;
   stack_.Clear();
   Frame frame;
   frame.after = pc + 1;

@@ -40,8 +40,10 @@ class OutsideWalker {
       : starts_(starts), sites_(memory), stack_(memory) {}
 
   // frames_out[0] is pc, the others are return addresses. `index` stays valid during the call.
-  OutsideWalk Walk(const UnwindIndex* index, uint64_t pc, uint64_t sp, uint64_t* frames_out,
-                   uint32_t max_frames);
+  // `rdi` is the first argument of the system call, or 0: libc's vfork keeps its return address
+  // there, because its stack is the child's, too.
+  OutsideWalk Walk(const UnwindIndex* index, uint64_t pc, uint64_t sp, uint64_t rdi,
+                   uint64_t* frames_out, uint32_t max_frames);
 
  private:
   struct Frame {
@@ -68,7 +70,8 @@ class OutsideWalker {
   Step AdvanceByRule(const Frame& frame, const UnwindRule& rule, Frame* caller);
   Step Apply(const Frame& frame, const UnwindRule& rule, uint64_t base, Frame* caller);
   bool Base(const Frame& frame, const UnwindRule& rule, uint64_t* base);
-  bool ReturnAddressAtTop(const Frame& frame, Frame* caller);
+  bool IsReturnAddress(uint64_t address);
+  bool LeaveLeaf(const Frame& frame, Frame* caller);
   bool RestoreRbp(const Frame& frame, const UnwindRule& rule, uint64_t cfa, Frame* caller);
   bool Recover(const Frame& frame, Frame* caller);
   int ScoreOf(const Frame& callee, const Frame& caller);
@@ -78,6 +81,7 @@ class OutsideWalker {
   CallSites sites_;
   StackCopy stack_;
   const UnwindIndex* index_ = nullptr;
+  uint64_t rdi_ = 0;
 };
 
 }  // namespace sonde

@@ -108,8 +108,8 @@ void ThreadDump::AddTimes(uint64_t now_ns, ThreadRecord* thread) const {
 void ThreadDump::Walk(ThreadRecord* thread) {
   uint64_t frames[kMaxDepth];
   const UnwindPublication::Reader reader(*setup_.tables);
-  const OutsideWalk walk =
-      walker_.Walk(reader.index(), thread->where.pc, thread->where.sp, frames, kMaxDepth);
+  const OutsideWalk walk = walker_.Walk(reader.index(), thread->where.pc, thread->where.sp,
+                                        thread->where.arguments[0], frames, kMaxDepth);
   thread->frames.assign(frames, frames + walk.depth);
   thread->end = walk.end;
   thread->inferred_from = walk.inferred_from;
