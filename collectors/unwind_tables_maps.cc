@@ -27,10 +27,13 @@ bool TakeCharacter(std::string_view* text, char expected) {
   return true;
 }
 
-bool TakePermissions(std::string_view* text, bool* executable) {
+bool TakePermissions(std::string_view* text, MappedRegion* region) {
   constexpr size_t kLength = 4;
   if (text->size() < kLength) return false;
-  *executable = (*text)[2] == 'x';
+  region->readable = (*text)[0] == 'r';
+  region->writable = (*text)[1] == 'w';
+  region->executable = (*text)[2] == 'x';
+  region->shared = (*text)[3] == 's';
   text->remove_prefix(kLength);
   return true;
 }
@@ -40,7 +43,7 @@ bool ParseLine(std::string_view line, MappedRegion* region) {
   uint64_t major = 0, minor = 0;
   const bool parsed = TakeNumber(&line, 16, &region->low) && TakeCharacter(&line, '-') &&
                       TakeNumber(&line, 16, &region->high) && TakeCharacter(&line, ' ') &&
-                      TakePermissions(&line, &region->executable) && TakeCharacter(&line, ' ') &&
+                      TakePermissions(&line, region) && TakeCharacter(&line, ' ') &&
                       TakeNumber(&line, 16, &region->offset) && TakeCharacter(&line, ' ') &&
                       TakeNumber(&line, 16, &major) && TakeCharacter(&line, ':') &&
                       TakeNumber(&line, 16, &minor) && TakeCharacter(&line, ' ') &&

@@ -20,7 +20,10 @@ struct MappedRegion {
   uint64_t offset = 0;  // in the file
   uint64_t device = 0;
   uint64_t inode = 0;  // 0: no file's
+  bool readable = false;
+  bool writable = false;
   bool executable = false;
+  bool shared = false;
   std::string_view name;  // until the next call
 
   bool SameFile(const MappedRegion& other) const {

@@ -31,6 +31,8 @@ constexpr Endpoint kTable[] = {
      "what the agent does, loses and costs, as JSON"},
     {"GET", "/debug/sonde/threads", Need::kRead, ServeThreadsJson, "",
      "where every thread stands, grouped by stack, as JSON"},
+    {"GET", "/debug/sonde/memory", Need::kRead, ServeMemory, "format=text",
+     "where the memory is, in parts that add up to the RSS and the cgroup, as JSON"},
     {"GET", "/debug/sonde/config", Need::kRead, ServeConfig, "",
      "all settings: value, where it came from, what is accepted"},
     {"POST", "/debug/sonde/config", Need::kChange, ChangeConfig, "name=value, for=10m",

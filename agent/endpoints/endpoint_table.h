@@ -42,6 +42,7 @@ http::Answer ServeAllocsProfile(Context&, const http::Request&);
 http::Answer ServeCommandLine(Context&, const http::Request&);
 http::Answer ServeSymbols(Context&, const http::Request&);
 http::Answer ServeStatus(Context&, const http::Request&);
+http::Answer ServeMemory(Context&, const http::Request&);
 http::Answer ServeConfig(Context&, const http::Request&);
 http::Answer ChangeConfig(Context&, const http::Request&);
 http::Answer SwitchOff(Context&, const http::Request&);

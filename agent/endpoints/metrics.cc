@@ -171,6 +171,36 @@ void AddTables(const AgentStatus& status, Families* out) {
   }
 }
 
+void AddCgroup(const MemoryPage& page, Families* out) {
+  const CgroupMemory& cgroup = page.facts.cgroup;
+  if (cgroup.version == 0) return;
+  out->Gauge("sonde_cgroup_memory_bytes", "Memory of the cgroup, as it is charged.",
+             static_cast<double>(cgroup.current));
+  if (cgroup.limit != 0) {
+    out->Gauge("sonde_cgroup_memory_limit_bytes", "Limit of the cgroup's memory.",
+               static_cast<double>(cgroup.limit));
+  }
+  out->Begin(MetricType::Gauge, "sonde_cgroup_memory_part_bytes",
+             "The cgroup's memory besides this process's RSS, by part.");
+  out->Value(static_cast<double>(page.cgroup.page_cache), {{"part", "page_cache"}});
+  out->Value(static_cast<double>(page.cgroup.kernel), {{"part", "kernel"}});
+  out->Value(static_cast<double>(page.cgroup.other), {{"part", "other"}});
+}
+
+void AddMemory(Context* context, Families* out) {
+  const MemoryPage* page = context->sources->Memory().PageForScrape();
+  if (page == nullptr) return;
+  out->Begin(MetricType::Gauge, "sonde_memory_bytes",
+             "Memory by part; the parts add up to the RSS, unexplained may be negative.");
+  for (size_t i = 0; i < kMemoryParts; ++i) {
+    out->Value(static_cast<double>(page->parts[i]),
+               {{"part", std::string(MemoryPartName(static_cast<MemoryPart>(i)))}});
+  }
+  out->Gauge("sonde_memory_read_time_seconds", "When the parts were read, in seconds since 1970.",
+             static_cast<double>(page->unix_ms) / 1000);
+  AddCgroup(*page, out);
+}
+
 void AddRequests(const Context& context, Families* out) {
   out->Begin(MetricType::Counter, "sonde_http_requests_total",
              "Requests answered, by path and status.");
@@ -213,6 +243,7 @@ std::vector<MetricFamily> CollectMetrics(Context* context) {
   AddHeap(context->sources->Heap().Totals(), &out);
   AddThreads(*context, status, &out);
   AddTables(status, &out);
+  AddMemory(context, &out);
   AddRequests(*context, &out);
   out.Gauge("sonde_scrape_duration_seconds", "Time to collect this page.",
             MonotonicSeconds() - begin);

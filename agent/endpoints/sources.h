@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/endpoints/memory_source.h"
 #include "profile/cpu_window.h"
 
 namespace sonde {
@@ -54,6 +55,7 @@ struct AgentStatus {
   uint64_t cpu_samples = 0;
   double cpu_sampled_seconds = 0;
   std::vector<NamedCount> dropped;       // by reason
+  std::vector<std::string> allocators;   // a sentence for each
   std::vector<std::string> not_covered;  // sentences: what is not seen, and why
   double agent_cpu_seconds = 0;
   uint64_t agent_memory_bytes = 0;
@@ -79,6 +81,8 @@ class AgentSources {
   // What was sampled between two times, from the recording; times since 1970.
   [[nodiscard]] virtual CpuWindow CpuPast(int64_t from_unix_ns, int64_t to_unix_ns) = 0;
   [[nodiscard]] virtual AgentStatus Status() = 0;
+  // Where the host's memory is.
+  [[nodiscard]] virtual MemorySource& Memory() = 0;
   // The text of /proc/self/maps of the host, or of a process of the tree.
   [[nodiscard]] virtual std::string Maps(int pid) = 0;
   // The host's command line, NUL-separated.

@@ -99,6 +99,7 @@ void WriteStatus(Context& context, ReportWriter* out) {
   WriteIdentity(status, out);
   WriteCpu(status, out);
   WriteAgent(status, context, out);
+  WriteLines("allocators", status.allocators, out);
   WriteLines("not_covered", status.not_covered, out);
   AddLines("config_problems", context.config->problems() + context.token.error(), out);
   WriteListeners(context, out);

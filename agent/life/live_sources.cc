@@ -64,7 +64,12 @@ LiveSources::LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRail
       started_unix_ms_(UnixMs()),
       executable_(ReadLink("/proc/self/exe")),
       live_cpu_(cpu, executable_),
-      heap_(cpu) {}
+      heap_(cpu),
+      memory_(agent_tid, [this] { return OwnPrivateBytes(); }) {}
+
+uint64_t LiveSources::OwnPrivateBytes() const {
+  return runtime::ArenaGetStats().mapped_bytes + cpu_->unwind().Status().bytes;
+}
 
 std::unique_ptr<CpuCapture> LiveSources::OpenCpuCapture(int rate_hz, std::string* error) {
   if (cpu_->effective_hz() == 0) {
@@ -152,9 +157,12 @@ void LiveSources::AddTables(AgentStatus* status) const {
   }
 }
 
-void LiveSources::AddNotCovered(AgentStatus* status) const {
+void LiveSources::AddNotCovered(AgentStatus* status) {
   if (const char* problem = cpu_->unwind().Status().problem; problem != nullptr) {
     status->not_covered.push_back(problem);
+  }
+  for (std::string& sentence : memory_.NotCovered()) {
+    status->not_covered.push_back(std::move(sentence));
   }
   if (TreeNote()[0] != 0) status->not_covered.push_back(TreeNote());
   for (const std::string& name : cpu_->sweep().BlockedThreads(MonotonicNs())) {
@@ -184,6 +192,7 @@ AgentStatus LiveSources::Status() {
   AddThreads(&status);
   AddProcesses(&status);
   AddTables(&status);
+  status.allocators = memory_.Allocators();
   AddNotCovered(&status);
   return status;
 }

@@ -11,6 +11,7 @@
 #include "agent/life/guard_rails.h"
 #include "agent/life/live_cpu.h"
 #include "agent/life/live_heap.h"
+#include "agent/life/live_memory.h"
 #include "agent/life/live_threads.h"
 #include "collectors/cpu.h"
 
@@ -24,6 +25,7 @@ class LiveSources : public AgentSources {
                                                            std::string* error) override;
   [[nodiscard]] CpuWindow CpuPast(int64_t from_unix_ns, int64_t to_unix_ns) override;
   [[nodiscard]] AgentStatus Status() override;
+  [[nodiscard]] MemorySource& Memory() override { return memory_; }
   [[nodiscard]] std::string Maps(int pid) override;
   [[nodiscard]] std::string CommandLine() override;
   [[nodiscard]] HeapSource& Heap() override { return heap_; }
@@ -45,9 +47,10 @@ class LiveSources : public AgentSources {
   void AddThreads(AgentStatus* status) const;
   void AddProcesses(AgentStatus* status) const;
   void AddTables(AgentStatus* status) const;
-  void AddNotCovered(AgentStatus* status) const;
+  void AddNotCovered(AgentStatus* status);
   [[nodiscard]] std::string State() const;
   [[nodiscard]] bool cpu_wanted() const;
+  [[nodiscard]] uint64_t OwnPrivateBytes() const;
 
   ConfigStore* config_;
   CpuCollector* cpu_;
@@ -58,6 +61,7 @@ class LiveSources : public AgentSources {
   std::string executable_;
   LiveCpu live_cpu_;
   LiveHeap heap_;
+  LiveMemory memory_;
   bool off_ = false;
   std::string trouble_;
 };

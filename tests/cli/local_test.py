@@ -95,6 +95,19 @@ class Agent(Case):
             self.assertIn(expected, text)
         self.assertEqual(self.sonde_json("status", f":{port}")["pid"], agent.pid)
 
+    def test_memory_adds_up_and_says_what_is_no_leak(self):
+        _, port = self.fake_agent()
+        text, _ = self.sonde("memory", f"127.0.0.1:{port}")
+        self.assertIn("429 of 512 MiB = RSS 415 + page cache 12 + kernel 2\n", text)
+        self.assertRegex(text, r"allocator free +96 +##### +kept by glibc, not a leak")
+        self.assertRegex(text, r"verdict +the allocator keeps 96 MiB \(not a leak\)")
+        self.assertNotIn("shared memory", text)
+        page = self.sonde_json("memory", f"127.0.0.1:{port}")
+        self.assertEqual(sum(page["parts"].values()), page["rss_bytes"])
+        cgroup = page["cgroup"]
+        self.assertEqual(cgroup["rss_bytes"] + cgroup["page_cache_bytes"] + cgroup["kernel_bytes"] +
+                         cgroup["other_bytes"], cgroup["current_bytes"])
+
     def test_front_door_is_honest_about_what_it_does_not_search(self):
         _, port = self.fake_agent()
         text, _ = self.sonde(f":{port}")

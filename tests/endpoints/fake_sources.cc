@@ -157,6 +157,36 @@ HeapTotals FakeHeap::Totals() {
   return totals;
 }
 
+FakeMemory::FakeMemory() {
+  constexpr uint64_t kMiB = 1 << 20;
+  MemoryFacts facts;
+  facts.rss = 415 * kMiB;
+  facts.mapped = {.anonymous = 358 * kMiB,
+                  .files = 41 * kMiB,
+                  .stacks = 9 * kMiB,
+                  .agent = 3 * kMiB,
+                  .regions = 812,
+                  .thread_stacks = 31};
+  facts.allocators = {{.name = "glibc",
+                       .counted = true,
+                       .resident = 328 * kMiB,
+                       .in_use = 232 * kMiB,
+                       .free = 96 * kMiB,
+                       .how = "5 arenas walked in 12 ms",
+                       .problem = ""}};
+  facts.cgroup = {.version = 2,
+                  .current = 429 * kMiB,
+                  .limit = 512 * kMiB,
+                  .anonymous = 370 * kMiB,
+                  .file = 57 * kMiB,
+                  .file_mapped = 45 * kMiB,
+                  .kernel = 2 * kMiB,
+                  .problem = ""};
+  page_ = MakeMemoryPage(std::move(facts));
+  page_.unix_ms = 1'790'000'000'000;
+  page_.cost_ms = 14;
+}
+
 FakeSources::FakeSources(double cores)
     : cores_(cores),
       start_ns_(NowNs(CLOCK_MONOTONIC)),
@@ -200,6 +230,7 @@ AgentStatus FakeSources::Status() {
   status.cpu_sampled_seconds = seconds * cores_;
   status.cpu_samples = static_cast<uint64_t>(seconds * cores_ * 100);
   status.dropped = {{"stack_table_full", static_cast<uint64_t>(seconds)}, {"stack_cut", 3}};
+  status.allocators = memory_.Allocators();
   status.not_covered = {"/usr/lib/libexample.so: no unwind data, its frames are cut"};
   status.agent_cpu_seconds = seconds * 0.001;
   status.agent_memory_bytes = 3 << 20;

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the endpoints may ask about the process's memory. agent/life/live_memory.h answers over the
+// collectors, tests with known numbers. Agent thread only.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "collectors/memory_page.h"
+
+namespace sonde {
+
+class MemorySource {
+ public:
+  virtual ~MemorySource() = default;
+  // The page that adds up, read now; or the last one, when that is too young for what it cost.
+  [[nodiscard]] virtual const MemoryPage& Page() = 0;
+  // For scrapes, which come round the clock: null when a page would cost more than a scrape may.
+  [[nodiscard]] virtual const MemoryPage* PageForScrape() = 0;
+  // A sentence for each allocator of the process.
+  [[nodiscard]] virtual std::vector<std::string> Allocators() = 0;
+  // What of them is not seen, and why.
+  [[nodiscard]] virtual std::vector<std::string> NotCovered() = 0;
+};
+
+}  // namespace sonde

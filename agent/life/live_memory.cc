@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/life/live_memory.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string_view>
+#include <utility>
+
+#include "agent/life/agent_thread.h"
+#include "agent/life/small_reads.h"
+#include "agent/life/tree.h"
+#include "collectors/allocator_glibc.h"
+#include "collectors/allocator_stats.h"
+#include "collectors/memory_page_cgroup.h"
+#include "collectors/safe/region_file.h"
+#include "collectors/safe/sys.h"
+
+namespace sonde::life {
+namespace {
+
+constexpr size_t kMaxThreadsLookedAt = 2048;
+constexpr uint64_t kDetectionRestNs = 10'000'000'000;
+constexpr uint64_t kPageBytes = 4096;
+constexpr uint64_t kDefaultStackBytes = uint64_t{8} << 20;
+
+// Agent threads of other helpers are not the host's: none so far but our own.
+uint64_t StackPointerHere() { return reinterpret_cast<uint64_t>(__builtin_frame_address(0)); }
+
+// "NUMBER args… SP PC", "-1 SP PC" or "running".
+uint64_t StackPointerIn(const std::string& text) {
+  const size_t before_pc = text.rfind(' ');
+  if (before_pc == text.npos || before_pc == 0) return 0;
+  const size_t before_sp = text.rfind(' ', before_pc - 1);
+  if (before_sp == text.npos) return 0;
+  return std::strtoull(text.c_str() + before_sp + 1, nullptr, 16);
+}
+
+std::vector<uint64_t> HostStackPointers(int agent_tid) {
+  std::vector<uint64_t> pointers;
+  const long fd = sys::Call(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_CLOEXEC);
+  if (sys::Failed(fd)) return pointers;
+  const std::string own = std::to_string(agent_tid);
+  for (const std::string& tid : ListDirectory(static_cast<int>(fd))) {
+    if (tid == own || pointers.size() >= kMaxThreadsLookedAt) continue;
+    const uint64_t sp = StackPointerIn(ReadSmallFile("/proc/self/task/" + tid + "/syscall"));
+    if (sp != 0) pointers.push_back(sp);
+  }
+  sys::Call(SYS_close, fd);
+  return pointers;
+}
+
+uint64_t StackLimit() {
+  rlimit limit{};
+  if (sys::Failed(sys::Call(SYS_prlimit64, 0, RLIMIT_STACK, 0L, &limit)) ||
+      limit.rlim_cur == RLIM_INFINITY)
+    return kDefaultStackBytes;
+  return limit.rlim_cur;
+}
+
+// The second number of /proc/self/statm.
+uint64_t ResidentBytes() {
+  const std::string text = ReadSmallFile("/proc/self/statm");
+  const size_t blank = text.find(' ');
+  if (blank == text.npos) return 0;
+  return std::strtoull(text.c_str() + blank + 1, nullptr, 10) * kPageBytes;
+}
+
+int64_t UnixMs() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
+
+std::string Milliseconds(uint64_t ns) { return std::to_string((ns + 500'000) / 1'000'000) + " ms"; }
+
+AllocatorNumbers ToNumbers(const GlibcHeap& heap, uint64_t cost_ns) {
+  AllocatorNumbers out;
+  out.name = "glibc";
+  out.resident = heap.resident;
+  out.free = std::min(heap.free, heap.resident);
+  out.in_use = out.resident - out.free;
+  out.how = std::to_string(heap.arenas) + " arenas walked in " + Milliseconds(cost_ns);
+  out.problem = heap.problem;
+  // Half of a heap tells about the other half, a piece does not.
+  out.counted = heap.problem.empty() || heap.walked >= heap.total / 2;
+  return out;
+}
+
+std::vector<std::string> NotesOn(const Survey& survey) {
+  std::vector<std::string> notes;
+  if (!survey.problem.empty()) notes.push_back(survey.problem);
+  if (survey.has_jvm)
+    notes.push_back("service's mmap: Java's heap, metaspace and compiled code are among it");
+  if (survey.has_python)
+    notes.push_back("service's mmap: python's own arenas for small objects are among it");
+  if (survey.has_v8) notes.push_back("service's mmap: V8's heap is among it");
+  if (survey.mapped.unread_bytes > 0)
+    notes.push_back("not counted for want of time: " +
+                    std::to_string(survey.mapped.unread_bytes >> 20) + " MiB of address space");
+  if (survey.mapped.swapped > 0)
+    notes.push_back("swapped out: " + std::to_string(survey.mapped.swapped >> 20) + " MiB");
+  return notes;
+}
+
+}  // namespace
+
+LiveMemory::LiveMemory(int agent_tid, OwnBytes own_bytes)
+    : agent_tid_(agent_tid), own_bytes_(std::move(own_bytes)), detector_(memory_) {}
+
+const DetectedAllocators& LiveMemory::Detected() {
+  const uint64_t now_ns = MonotonicNs();
+  if (!detected_ || now_ns - detected_ns_ > kDetectionRestNs) {
+    detected_ = detector_.Detect();
+    detected_ns_ = now_ns;
+  }
+  return *detected_;
+}
+
+std::vector<std::string> LiveMemory::Allocators() {
+  std::vector<std::string> sentences;
+  for (const DetectedAllocator& one : Detected().all) sentences.push_back(Describe(one));
+  return sentences;
+}
+
+std::vector<std::string> LiveMemory::NotCovered() { return NotCoveredSentences(Detected()); }
+
+SurveyOptions LiveMemory::Options(const WorkBudget& budget) const {
+  SurveyOptions options;
+  options.stack_pointers = HostStackPointers(agent_tid_);
+  options.agent_stacks = {StackPointerHere()};
+  const auto region = reinterpret_cast<uint64_t>(TreeRegion().header);
+  options.agent = {{region, region + TreeRegion().header->total_bytes}};
+  options.stack_limit_bytes = StackLimit();
+  options.budget = budget;
+  return options;
+}
+
+// Where the kernel cannot name mappings, the agent's heap looks like the service's.
+void LiveMemory::MoveOwnHeap(Survey* survey) const {
+  uint64_t named = 0;
+  for (const SurveyedRegion& region : survey->regions) {
+    if (region.is_named_ours) named += region.pages.present;
+  }
+  const uint64_t own = own_bytes_();
+  const uint64_t moved = std::min(own - std::min(own, named), survey->mapped.anonymous);
+  survey->mapped.anonymous -= moved;
+  survey->mapped.agent += moved;
+}
+
+// glibc's own heap is looked at whoever serves malloc: libc uses it before others are there.
+void LiveMemory::AddAllocators(const Survey& survey, const WorkBudget& budget, MemoryFacts* facts) {
+  for (const DetectedAllocator& one : Detected().all) {
+    if (one.kind == AllocatorKind::kGlibc) {
+      if (!one.serves_malloc) continue;
+      const uint64_t begin_ns = ThreadCpuNs();
+      const GlibcHeap heap = WalkGlibcHeap(memory_, &pages_, survey.regions, budget);
+      facts->allocators.push_back(ToNumbers(heap, ThreadCpuNs() - begin_ns));
+    } else if (one.statistics != 0 && (one.serves_malloc || one.object == "the program")) {
+      facts->allocators.push_back(AskAllocator(one));
+    } else if (one.serves_malloc || one.hidden) {
+      AllocatorNumbers numbers;
+      numbers.name = AllocatorKindName(one.kind);
+      numbers.problem = "it exports nothing that could be asked";
+      facts->allocators.push_back(std::move(numbers));
+    }
+  }
+}
+
+void LiveMemory::MakePage() {
+  const uint64_t begin_ns = ThreadCpuNs();
+  const WorkBudget budget = {begin_ns + kBudgetNs, &AgentMustStop};
+  MemoryFacts facts;
+  Survey survey = SurveyMemory(memory_, &pages_, Options(budget));
+  MoveOwnHeap(&survey);
+  AddAllocators(survey, budget, &facts);
+  facts.mapped = survey.mapped;
+  facts.notes = NotesOn(survey);
+  facts.cgroup = ReadCgroupMemory();
+  facts.rss = ResidentBytes();
+  page_ = MakeMemoryPage(std::move(facts));
+  page_->unix_ms = UnixMs();
+  page_->cost_ms = static_cast<double>(ThreadCpuNs() - begin_ns) / 1e6;
+  made_ns_ = MonotonicNs();
+}
+
+const MemoryPage& LiveMemory::Page() {
+  const uint64_t age_ns = MonotonicNs() - made_ns_;
+  if (!page_ ||
+      age_ns > std::max(kShortestRestNs, static_cast<uint64_t>(page_->cost_ms * 1e6) * kRestShare))
+    MakePage();
+  return *page_;
+}
+
+const MemoryPage* LiveMemory::PageForScrape() {
+  if (!page_) return ResidentBytes() <= kMaxFirstScrapeRss ? &Page() : nullptr;
+  const bool is_old = MonotonicNs() - made_ns_ > kScrapeRestNs;
+  return is_old && page_->cost_ms <= kMaxScrapeCostMs ? &Page() : &*page_;
+}
+
+}  // namespace sonde::life

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which allocators are in this process, and whose malloc the service gets. Looks at exported
+// symbols of loaded objects, and, where the program has none, at the texts that an allocator linked
+// in and hidden leaves in its read-only data. Agent thread only. Calls nothing in an allocator.
+#pragma once
+
+#include <stdint.h>
+
+#include <string>
+#include <vector>
+
+#include "collectors/allocator_symbols.h"
+#include "collectors/process_memory.h"
+
+namespace sonde {
+
+enum class AllocatorKind : uint8_t {
+  kGlibc,
+  kJemalloc,
+  kGperftools,  // tcmalloc of gperftools
+  kGoogleTcmalloc,
+  kMimalloc,
+  kOther,  // defines malloc, and nothing that we know
+};
+std::string_view AllocatorKindName(AllocatorKind kind);
+
+struct DetectedAllocator {
+  AllocatorKind kind = AllocatorKind::kOther;
+  std::string object;          // path; "the program" for the program itself
+  bool serves_malloc = false;  // `malloc` of the global scope resolves to it
+  bool hidden = false;         // linked in without exported symbols: nothing of it can be called
+  uint64_t statistics = 0;     // address of its statistics function; 0: none
+};
+
+struct DetectedAllocators {
+  std::vector<DetectedAllocator> all;  // the one that serves malloc first
+  bool hooks_bypassed = false;  // an allocator is ahead of libsonde.so: its hooks see nothing
+  bool hooked = false;          // libsonde.so itself defines malloc
+};
+
+// About 0.4 ms for 30 objects; the first call also reads the program's read-only data, up to
+// kMaxScanBytes. Throws std::bad_alloc. Cold path only.
+class AllocatorDetector {
+ public:
+  static constexpr size_t kMaxScanBytes = size_t{16} << 20;
+  explicit AllocatorDetector(const ProcessMemory& memory) : memory_(memory) {}
+  DetectedAllocators Detect();
+
+ private:
+  const std::vector<AllocatorKind>& HiddenInProgram();
+
+  const ProcessMemory& memory_;
+  bool scanned_ = false;
+  std::vector<AllocatorKind> hidden_;
+};
+
+// The allocators whose texts are in `bytes`. Pure.
+std::vector<AllocatorKind> AllocatorsNamedIn(std::string_view bytes);
+
+// Sentences about what is not seen of these allocators, and why; empty when all can be.
+std::vector<std::string> NotCoveredSentences(const DetectedAllocators& detected);
+
+// "jemalloc in /usr/lib/libjemalloc.so.2, serves malloc"
+std::string Describe(const DetectedAllocator& allocator);
+
+}  // namespace sonde

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/allocator_symbols.h"
+
+#include <elf.h>
+#include <link.h>
+#include <string.h>
+
+#include <algorithm>
+#include <array>
+
+namespace sonde {
+namespace {
+
+constexpr size_t kMaxText = 256;
+constexpr size_t kMaxDynamicEntries = 128;
+constexpr uint32_t kMaxChain = 4096;
+
+// The part of link_map that is documented for debuggers.
+struct Node {
+  uint64_t bias;
+  uint64_t name;
+  uint64_t dynamic;
+  uint64_t next;
+  uint64_t previous;
+};
+
+struct HashHead {
+  uint32_t buckets;
+  uint32_t first_symbol;
+  uint32_t filter_words;
+  uint32_t filter_shift;
+};
+
+uint32_t GnuHash(std::string_view name) {
+  uint32_t hash = 5381;
+  for (const char c : name) hash = hash * 33 + static_cast<uint8_t>(c);
+  return hash;
+}
+
+bool IsDefinition(const Elf64_Sym& symbol) {
+  const unsigned type = ELF64_ST_TYPE(symbol.st_info);
+  return symbol.st_shndx != SHN_UNDEF && symbol.st_value != 0 && type != STT_TLS;
+}
+
+}  // namespace
+
+LinkedObjects::LinkedObjects(const ProcessMemory& memory) : memory_(memory) {
+  const auto own_dynamic = reinterpret_cast<uint64_t>(&_DYNAMIC[0]);
+  auto at = reinterpret_cast<uint64_t>(_r_debug.r_map);
+  Node node;
+  for (int count = 0; at != 0 && count < kMaxObjects; ++count, at = node.next) {
+    if (!memory_.ReadObject(at, &node)) break;
+    LinkedObject object;
+    object.name = ReadText(node.name);
+    object.bias = node.bias;
+    object.is_ours = node.dynamic == own_dynamic;
+    ReadDynamic(node.dynamic, &object);
+    objects_.push_back(std::move(object));
+  }
+}
+
+std::string LinkedObjects::ReadText(uint64_t address) const {
+  std::string text;
+  for (char c = 0; text.size() < kMaxText; ++address) {
+    if (address == 0 || !memory_.ReadObject(address, &c) || c == 0) break;
+    text.push_back(c);
+  }
+  return text;
+}
+
+// The loader adds the bias in place, except where the section is read-only.
+void LinkedObjects::ReadDynamic(uint64_t dynamic, LinkedObject* object) const {
+  for (size_t i = 0; i < kMaxDynamicEntries; ++i) {
+    Elf64_Dyn entry;
+    if (!memory_.ReadObject(dynamic + i * sizeof(entry), &entry) || entry.d_tag == DT_NULL) break;
+    const uint64_t value = entry.d_un.d_ptr;
+    const uint64_t address = value < object->bias ? value + object->bias : value;
+    if (entry.d_tag == DT_SYMTAB) object->symbols = address;
+    if (entry.d_tag == DT_STRTAB) object->strings = address;
+    if (entry.d_tag == DT_GNU_HASH) object->hash = address;
+  }
+}
+
+bool LinkedObjects::NameIs(uint64_t address, std::string_view name) const {
+  std::array<char, kMaxText> text;
+  if (name.size() + 1 > text.size() || !memory_.Read(address, text.data(), name.size() + 1))
+    return false;
+  return text[name.size()] == 0 && memcmp(text.data(), name.data(), name.size()) == 0;
+}
+
+// Layout of DT_GNU_HASH: the head, the filter, the buckets, the chains.
+std::optional<uint64_t> LinkedObjects::Find(const LinkedObject& object,
+                                            std::string_view name) const {
+  const uint32_t hash = GnuHash(name);
+  HashHead head;
+  if (object.hash == 0 || object.symbols == 0 || object.strings == 0) return std::nullopt;
+  if (!memory_.ReadObject(object.hash, &head) || head.buckets == 0 || head.filter_words == 0)
+    return std::nullopt;
+  const uint64_t filter = object.hash + sizeof(head);
+  uint64_t word = 0;
+  if (!memory_.ReadObject(filter + hash / 64 % head.filter_words * 8, &word)) return std::nullopt;
+  if ((word >> (hash % 64) & word >> ((hash >> (head.filter_shift & 31)) % 64) & 1) == 0)
+    return std::nullopt;
+  const uint64_t buckets = filter + uint64_t{head.filter_words} * 8;
+  const uint64_t chains = buckets + uint64_t{head.buckets} * 4;
+  uint32_t index = 0;
+  if (!memory_.ReadObject(buckets + uint64_t{hash % head.buckets} * 4, &index)) return std::nullopt;
+  for (uint32_t steps = 0; index >= head.first_symbol && steps < kMaxChain; ++steps, ++index) {
+    uint32_t entry = 0;
+    if (!memory_.ReadObject(chains + uint64_t{index - head.first_symbol} * 4, &entry)) break;
+    Elf64_Sym symbol;
+    if ((entry | 1) == (hash | 1) &&
+        memory_.ReadObject(object.symbols + uint64_t{index} * sizeof(symbol), &symbol) &&
+        IsDefinition(symbol) && NameIs(object.strings + symbol.st_name, name))
+      return object.bias + symbol.st_value;
+    if ((entry & 1) != 0) break;
+  }
+  return std::nullopt;
+}
+
+}  // namespace sonde
