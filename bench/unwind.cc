@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Nanoseconds a frame for walking one's own stack: Sonde's tables beside libunwind, glibc and frame
-// pointers, at three depths, hot (back to back) and cold (8 MiB of other memory read in between).
-// All walkers run in turn on the same stack, so that a slow phase of the machine hits them all.
+// pointers, at three depths, hot (back to back) and cold (twice the third-level cache of other
+// memory written in between). All walkers run in turn on the same stack, so that a slow phase of
+// the machine hits them all.
 //
 //   bench_unwind [rounds]
 #define UNW_LOCAL_ONLY
@@ -28,7 +29,7 @@ namespace {
 #define KEEPS_FRAME_POINTER __attribute__((noinline, optimize("no-omit-frame-pointer")))
 
 constexpr uint32_t kMaxFrames = 256;
-constexpr size_t kEvictBytes = size_t{8} << 20;
+constexpr size_t kLeastEvictBytes = size_t{64} << 20;
 constexpr int kDepths[] = {10, 40, 100};
 
 sonde::UnwindPublication g_publication;
@@ -46,6 +47,16 @@ uint64_t ReadClock() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// Twice the third-level cache that this processor's cores share: no replacement policy keeps
+// anything through that. sysconf will not do: on some processors it adds up all such caches.
+size_t EvictBytes() {
+  unsigned long kib = 0;
+  FILE* const file = fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "re");
+  if (file != nullptr && fscanf(file, "%luK", &kib) != 1) kib = 0;
+  if (file != nullptr) fclose(file);
+  return std::max(kLeastEvictBytes, size_t{2} * kib * 1024);
 }
 
 uint32_t Sonde(sonde::StackBounds bounds) {
@@ -114,7 +125,7 @@ struct Result {
 
 class Bench {
  public:
-  explicit Bench(int rounds) : rounds_(rounds), evict_(kEvictBytes) {}
+  explicit Bench(int rounds) : rounds_(rounds), evict_(EvictBytes()) {}
 
   KEEPS_FRAME_POINTER void RunWalkers(bool by_frame_pointer) {
     for (int round = 0; round < rounds_; ++round) {

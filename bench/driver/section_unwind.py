@@ -8,8 +8,9 @@ from measure import Failed, Series
 from report import Bar, Row
 
 TITLE = "Unwinding, 40 frames"
-NOTE = ("ns a frame, code without frame pointers. Hot: back to back. Cold: 8 MiB of other memory are read before "
-        "each walk. Where a frame pointer chain can be had, the last row is what it costs at best.")
+NOTE = ("ns a frame, code without frame pointers. Hot: back to back. Cold: twice the third-level cache of other "
+        "memory, 64 MiB at least, is written before each walk: caches and address translation are empty. Where a "
+        "frame pointer chain can be had, the last row is what it costs at best.")
 
 LINE = re.compile(r"\| (.+?) +\| +40 \| +\d+ \| +([\d.]+) \| +([\d.]+) \|")
 BARS = {"hot": 9, "cold": 50}
