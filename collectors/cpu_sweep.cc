@@ -154,6 +154,7 @@ bool CpuSweep::ReadProcessClock() {
     return false;
   }
   const uint64_t host_ns = process_ns - agent_ns;
+  agent_cpu_ns_ = agent_ns;
   if (host_cpu_ns_ != 0) used_ns_ += host_ns - std::min(host_ns, host_cpu_ns_);
   host_cpu_ns_ = host_ns;
   return true;
@@ -224,7 +225,9 @@ void CpuSweep::Sweep(uint64_t now_ns) {
   if (!few && period_ns_ != 0) LookAtTimed(now_ns);
   if (!has_clock || MustList(now_ns)) ListAll(now_ns);
   if (has_clock && period_ns_ != 0) NoteUnsampled(now_ns);
-  const uint64_t took_ns = MonotonicNs() - now_ns;
+  uint64_t agent_ns = agent_cpu_ns_;
+  ThreadCpuTime(agent_tid_, &agent_ns);  // not by the wall: waiting for a busy core costs nobody
+  const uint64_t took_ns = agent_ns - std::min(agent_ns, agent_cpu_ns_);
   // Ten sweeps a second are for threads that come and go; a process whose busy threads all hold
   // timers needs two.
   settled_ = now_ns - last_change_ns_ >= kSettledAfterNs && short_lived_score_ == 0;

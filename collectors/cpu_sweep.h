@@ -103,7 +103,8 @@ class CpuSweep {
   uint64_t last_change_ns_ = 0;  // a thread was armed, or threads came or went
   bool settled_ = false;
   size_t thread_count_ = 0;
-  uint64_t host_cpu_ns_ = 0;  // of the process without the agent's thread
+  uint64_t host_cpu_ns_ = 0;   // of the process without the agent's thread
+  uint64_t agent_cpu_ns_ = 0;  // of the agent's thread when the sweep began
   // Since the threads were last listed:
   uint64_t listed_ns_ = 0;  // when
   uint64_t used_ns_ = 0;    // by the process

@@ -8,14 +8,17 @@
 // each line "<milliseconds>" on stdin works that long, prints lines "key nanoseconds" and "done".
 // Ends at the end of stdin.
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <random>
 #include <string>
 #include <thread>
@@ -200,6 +203,82 @@ void RunChurn(uint64_t until_ns) {
   printf("threads %lu\n", threads);
 }
 
+// Thousands of threads, of which a few work: others each time, so that each has to be found anew.
+constexpr int kCrowd = 3000;
+constexpr int kWorking = 3;
+sem_t g_called;
+sem_t g_finished;
+std::atomic<uint64_t> g_crowd_until_ns{0};
+
+void* WaitInCrowd(void* number) {
+  const std::string name = "park-" + std::to_string(reinterpret_cast<intptr_t>(number));
+  pthread_setname_np(pthread_self(), name.c_str());
+  const int tid = static_cast<int>(syscall(SYS_gettid));
+  for (;;) {
+    while (sem_wait(&g_called) != 0) {
+    }
+    const uint64_t start_ns = CpuNs();
+    SpinAlone(0, g_crowd_until_ns.load());
+    PrintThread(tid, CpuNs() - start_ns);
+    printf("name:%d:%s 1\n", tid, name.c_str());
+    sem_post(&g_finished);
+  }
+  return nullptr;
+}
+
+void MakeCrowd() {
+  sem_init(&g_called, 0, 0);
+  sem_init(&g_finished, 0, 0);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, 64 << 10);
+  for (intptr_t i = 0; i < kCrowd; ++i) {
+    pthread_t thread;
+    if (pthread_create(&thread, &attributes, WaitInCrowd, reinterpret_cast<void*>(i)) != 0) {
+      perror("pthread_create");
+      _exit(77);
+    }
+  }
+  pthread_attr_destroy(&attributes);
+}
+
+// Known to no library: made by a bare system call, with the thread storage of its maker.
+struct RawThread {
+  std::atomic<uint64_t> used_ns{0};
+  std::atomic<int> tid{0};
+  std::atomic<bool> done{false};
+};
+
+int SpinRaw(void* argument) {
+  auto* self = static_cast<RawThread*>(argument);
+  syscall(SYS_prctl, PR_SET_NAME, "raw");
+  self->tid.store(static_cast<int>(syscall(SYS_gettid)));
+  SpinAlone(0, g_crowd_until_ns.load());
+  self->used_ns.store(CpuNs());
+  self->done.store(true);
+  syscall(SYS_exit, 0);
+  return 0;
+}
+
+void RunCrowd(uint64_t until_ns) {
+  static const bool made = (MakeCrowd(), true);
+  static char raw_stack[256 << 10];
+  if (!made) return;
+  g_crowd_until_ns.store(until_ns);
+  for (int i = 0; i < kWorking; ++i) sem_post(&g_called);
+  RawThread raw;
+  clone(SpinRaw, raw_stack + sizeof raw_stack,
+        CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM, &raw);
+  for (int i = 0; i < kWorking; ++i) {
+    while (sem_wait(&g_finished) != 0) {
+    }
+  }
+  while (!raw.done.load()) usleep(2000);
+  usleep(50'000);  // until it has left its stack
+  PrintThread(raw.tid.load(), raw.used_ns.load());
+  printf("name:%d:raw 1\n", raw.tid.load());
+}
+
 // Nearly all CPU time lies in the kernel, on the way into sleep and out of it.
 template <uint64_t kUserNs>
 void RunSleeper(uint64_t until_ns) {
@@ -217,9 +296,11 @@ struct Case {
   void (*run)(uint64_t until_ns);
 };
 constexpr Case kCases[] = {
-    {"split", RunSplit}, {"pair", RunPair},        {"one", RunCrew<1>},
-    {"two", RunCrew<2>}, {"many", RunCrew<64>},    {"blocked", RunBlocked},
-    {"churn", RunChurn}, {"sleep", RunSleeper<0>}, {"sleep_some", RunSleeper<60 * kUs>},
+    {"split", RunSplit},      {"pair", RunPair},
+    {"one", RunCrew<1>},      {"two", RunCrew<2>},
+    {"many", RunCrew<64>},    {"blocked", RunBlocked},
+    {"crowd", RunCrowd},      {"churn", RunChurn},
+    {"sleep", RunSleeper<0>}, {"sleep_some", RunSleeper<60 * kUs>},
 };
 
 // What the run printed while warming up is not asked for.

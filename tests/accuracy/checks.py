@@ -44,6 +44,19 @@ def each_thread(profile, truth, slack_ns):
     print(f"{len(threads)} threads, the worst is off by {worst / 1e6:.2f} ms")
 
 
+def each_name(profile, truth):
+    """Every sample of a thread carries the name that the thread gave itself."""
+    names = dict(key[5:].split(":", 1) for key in truth if key.startswith("name:"))
+    if not names:
+        raise Wrong("the host named no threads")
+    for sample in profile.samples:
+        expected = names.get(sample.labels.get("tid"))
+        if expected is not None and sample.labels.get("thread") != expected:
+            raise Wrong(f"a sample of thread {sample.labels['tid']} is named {sample.labels.get('thread')!r}, not "
+                        f"{expected!r}")
+    print(f"{len(names)} threads are named rightly")
+
+
 def whole_periods(profile, period_ns):
     """Each sample's time is its count of periods, and some sample stands for several (the kernel's tick was slower)."""
     for sample in profile.samples:

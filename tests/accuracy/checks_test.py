@@ -68,6 +68,13 @@ class Checks(unittest.TestCase):
             with self.assertRaises(checks.Wrong):
                 checks.each_thread(profile_of(**wrong), truth, 10 * MS)
 
+    def test_a_wrong_or_missing_name_is_found(self):
+        profile = Profile([Sample(1, MS, ["a"], {"tid": "7", "thread": "right"})])
+        checks.each_name(profile, {"name:7:right": 1, "tid:7": MS})
+        for truth in ({"name:7:other": 1}, {"tid:7": MS}):
+            with self.assertRaises(checks.Wrong):
+                checks.each_name(profile, truth)
+
     def test_a_weight_that_is_not_whole_periods_is_found(self):
         checks.whole_periods(profile_of(a=5 * MS), MS)
         with self.assertRaises(checks.Wrong):

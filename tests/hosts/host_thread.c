@@ -107,6 +107,41 @@ HOST_CASE(burning_on_the_smallest_stack, stack_eater, fast) {
   return 0;
 }
 
+// Made before an agent may look, most never running, some burning, all ending at the same moment.
+enum { kCrowd = 3000, kBurning = 4 };
+static sem_t crowd_called;
+static atomic_int crowd_burning;
+
+static void* StandInCrowd(void* value) {
+  while (sem_wait(&crowd_called) != 0) continue;
+  if (atomic_fetch_add(&crowd_burning, 1) < kBurning) Burn(150);
+  return value;
+}
+
+HOST_CASE(three_thousand_threads_of_which_few_burn, thread_eater, fast) {
+  static pthread_t threads[kCrowd];
+  sem_init(&crowd_called, 0, 0);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  Check(pthread_attr_setstacksize(&attributes, 65536) == 0, "small stacks");
+  int made = 0, wrong = 0;
+  for (intptr_t i = 0; i < kCrowd; i++) {
+    made += pthread_create(&threads[i], &attributes, StandInCrowd, (void*)i) == 0;
+  }
+  for (int i = 0; i < 60; i++) poll(NULL, 0, 20);  // until an agent may have begun
+  for (int i = 0; i < kBurning; i++) sem_post(&crowd_called);
+  SleepMs(400);
+  for (int i = kBurning; i < made; i++) sem_post(&crowd_called);
+  for (intptr_t i = 0; i < made; i++) {
+    void* value = NULL;
+    wrong += pthread_join(threads[i], &value) != 0 || value != (void*)i;
+  }
+  for (int i = 0; i < 2000 && CountHostTasks() > 1; i++) SleepMs(1);
+  Say("made %d, wrong joins %d, tasks left %d", made, wrong, CountHostTasks());
+  pthread_attr_destroy(&attributes);
+  return 0;
+}
+
 static int C11Thread(void* value) {
   Burn(3);
   return *(int*)value + 1;
