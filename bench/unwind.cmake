@@ -10,3 +10,8 @@ if(SONDE_BENCH_LIBUNWIND)
 else()
   message(STATUS "bench_unwind is not built: it needs libunwind-dev")
 endif()
+
+# bench_unwind_tables: what the tables cost, whole or in chunks.
+add_executable(bench_unwind_tables ${CMAKE_CURRENT_LIST_DIR}/unwind_tables.cc)
+sonde_warnings(bench_unwind_tables)
+target_link_libraries(bench_unwind_tables PRIVATE sonde_collectors)

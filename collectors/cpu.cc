@@ -81,6 +81,7 @@ void CpuCollector::RemoveReader(FoldSink* reader) {
 
 void CpuCollector::Tick(uint64_t now_ns) {
   if (now_ns >= sweep_.next_ns()) sweep_.Sweep(now_ns);
+  unwind_->BuildMissed();
   if (now_ns + kFoldSlackNs < next_fold_ns_) return;
   Fold(now_ns);
   next_fold_ns_ = now_ns + kFoldIntervalNs;

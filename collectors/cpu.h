@@ -70,6 +70,7 @@ class CpuCollector : private FoldSink {
   [[nodiscard]] const CpuSweep& sweep() const { return sweep_; }
   [[nodiscard]] const Folder& folder() const { return folder_; }
   [[nodiscard]] const UnwindTables& unwind() const { return *unwind_; }
+  [[nodiscard]] UnwindTables& unwind() { return *unwind_; }
 
  private:
   struct Reader {

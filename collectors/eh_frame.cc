@@ -100,21 +100,33 @@ bool EhFrameReader::ParseFde(size_t id_offset, size_t end, uint32_t cie_offset, 
   return cursor.ok() && fde->end > fde->begin && fde->begin != 0;
 }
 
+// The record at next_, which moves on to the one after it.
+EhFrameReader::Record EhFrameReader::ParseRecord(EhFrameFde* fde) {
+  ByteCursor cursor(section_.data, next_, section_.size, section_.address);
+  const auto length = cursor.Read<uint32_t>();
+  const size_t id_offset = cursor.position();
+  const auto id = cursor.Read<uint32_t>();  // FDE: distance back to the CIE. CIE: 0
+  if (!cursor.ok() || length < sizeof(id) || length == kExtendedLength) return Record::kEnd;
+  if (length > section_.size - id_offset) return Record::kEnd;
+  next_ = id_offset + length;
+  if (id == 0) return Record::kOther;
+  const bool parsed =
+      id <= id_offset && ParseFde(id_offset, next_, static_cast<uint32_t>(id_offset - id), fde);
+  skipped_ += parsed ? 0 : 1;
+  return parsed ? Record::kFde : Record::kOther;
+}
+
 bool EhFrameReader::Next(EhFrameFde* fde) {
-  for (;;) {
-    ByteCursor cursor(section_.data, next_, section_.size, section_.address);
-    const auto length = cursor.Read<uint32_t>();
-    const size_t id_offset = cursor.position();
-    const auto id = cursor.Read<uint32_t>();  // FDE: distance back to the CIE. CIE: 0
-    if (!cursor.ok() || length < sizeof(id) || length == kExtendedLength) return false;
-    if (length > section_.size - id_offset) return false;
-    next_ = id_offset + length;
-    if (id == 0) continue;
-    const bool parsed =
-        id <= id_offset && ParseFde(id_offset, next_, static_cast<uint32_t>(id_offset - id), fde);
-    if (parsed) return true;
-    ++skipped_;
-  }
+  Record record;
+  do {
+    record = ParseRecord(fde);
+  } while (record == Record::kOther);
+  return record == Record::kFde;
+}
+
+bool EhFrameReader::ReadAt(uint32_t offset, EhFrameFde* fde) {
+  next_ = offset;
+  return ParseRecord(fde) == Record::kFde;
 }
 
 }  // namespace sonde

@@ -58,7 +58,10 @@ class EhFrameReader {
   // Cold path only.
   [[nodiscard]] bool Next(EhFrameFde* fde);
 
-  // FDEs skipped by Next() because their CIE is of an unsupported kind.
+  // The FDE at `offset` of the section. False: none that covers any code. Cold path only.
+  [[nodiscard]] bool ReadAt(uint32_t offset, EhFrameFde* fde);
+
+  // FDEs skipped because their CIE is of an unsupported kind.
   size_t skipped() const { return skipped_; }
 
   // Calls sink(const UnwindRange&) for each range of `fde`, in ascending order and without gaps
@@ -75,6 +78,8 @@ class EhFrameReader {
   using RangeFunction = void (*)(void* to, const UnwindRange& range);
   void RunProgram(const EhFrameFde& fde, RangeFunction function, void* to);
   const EhFrameCie& CieAt(uint32_t offset);
+  enum class Record : uint8_t { kFde, kOther, kEnd };
+  Record ParseRecord(EhFrameFde* fde);
   bool ParseFde(size_t id_offset, size_t end, uint32_t cie_offset, EhFrameFde* fde);
 
   EhFrameSection section_;

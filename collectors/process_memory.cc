@@ -2,6 +2,7 @@
 #include "collectors/process_memory.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 
 #include <initializer_list>
 
@@ -21,6 +22,14 @@ ProcessMemory::~ProcessMemory() {
        {memory_fd_, maps_fd_, static_cast<long>(pipe_fds_[0]), static_cast<long>(pipe_fds_[1])}) {
     if (fd >= 0) sys::Call(SYS_close, fd);
   }
+}
+
+ProcessMemory::ProcessMemory(int pid) {
+  char path[32];
+  snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+  OpenUnlessOpen(path, &memory_fd_);
+  snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+  OpenUnlessOpen(path, &maps_fd_);
 }
 
 void ProcessMemory::Open() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads this process's own memory and its map so that a bad address is an error and never a fault,
+// Reads a process's memory and its map (its own, unless it is asked for another's) so that a bad address is an error and never a fault,
 // and so that no lock is taken that a fork could leave locked in the child: through two files of
 // /proc, by raw system calls. Not process_vm_readv, which seccomp profiles refuse.
 //
@@ -18,6 +18,9 @@ namespace sonde {
 class ProcessMemory {
  public:
   ProcessMemory() { Open(); }
+  // Another process, which we may trace: a child of this one. Where that is not permitted nothing
+  // can be read.
+  explicit ProcessMemory(int pid);
   ~ProcessMemory();
   ProcessMemory(const ProcessMemory&) = delete;
   ProcessMemory& operator=(const ProcessMemory&) = delete;

@@ -36,8 +36,9 @@ uint64_t Plus(uint64_t base, int32_t offset) {
 
 }  // namespace
 
-UnwindRule OutsideWalker::RuleOf(const Frame& frame) const {
+UnwindRule OutsideWalker::RuleOf(const Frame& frame) {
   const UnwindModule* module = index_->Find(frame.after - 1);
+  if (module != nullptr && module->on_demand) not_built_ = frame.after - 1;
   if (module == nullptr || module->rows == nullptr) return {};
   return module->RuleAt(frame.after);
 }
@@ -209,6 +210,7 @@ OutsideWalk OutsideWalker::Walk(const UnwindIndex* index, uint64_t pc, uint64_t 
   if (index == nullptr) return walk;
   index_ = index;
   rdi_ = rdi;
+  not_built_ = 0;
   stack_.Clear();
   Frame frame;
   frame.after = pc + 1;
@@ -232,6 +234,7 @@ OutsideWalk OutsideWalker::Walk(const UnwindIndex* index, uint64_t pc, uint64_t 
     frames_out[walk.depth++] = caller.after;
     frame = caller;
   }
+  walk.not_built = not_built_;
   return walk;
 }
 

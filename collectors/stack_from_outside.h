@@ -31,6 +31,7 @@ struct OutsideWalk {
   uint32_t depth = 0;
   StackEnd end = StackEnd::kNoUnwindData;
   uint32_t inferred_from = kNothingInferred;  // the first frame that rests on a recovered rbp
+  uint64_t not_built = 0;  // a pc whose table is built on demand, and was wanted; 0: none
 };
 
 class OutsideWalker {
@@ -64,7 +65,7 @@ class OutsideWalker {
     Frame caller;
   };
 
-  [[nodiscard]] UnwindRule RuleOf(const Frame& frame) const;
+  [[nodiscard]] UnwindRule RuleOf(const Frame& frame);
   Step Advance(const Frame& frame, Frame* caller);
   Step AdvanceSignal(const Frame& frame, Frame* caller);
   Step AdvanceByRule(const Frame& frame, const UnwindRule& rule, Frame* caller);
@@ -82,6 +83,7 @@ class OutsideWalker {
   StackCopy stack_;
   const UnwindIndex* index_ = nullptr;
   uint64_t rdi_ = 0;
+  uint64_t not_built_ = 0;
 };
 
 }  // namespace sonde

@@ -106,10 +106,17 @@ void ThreadDump::AddTimes(uint64_t now_ns, ThreadRecord* thread) const {
 }
 
 void ThreadDump::Walk(ThreadRecord* thread) {
+  constexpr int kMaxBuilds = 32;  // each walk asks for one table at most
   uint64_t frames[kMaxDepth];
-  const UnwindPublication::Reader reader(*setup_.tables);
-  const OutsideWalk walk = walker_.Walk(reader.index(), thread->where.pc, thread->where.sp,
-                                        thread->where.arguments[0], frames, kMaxDepth);
+  OutsideWalk walk;
+  for (int i = 0; i < kMaxBuilds; ++i) {
+    {
+      const UnwindPublication::Reader reader(*setup_.tables);
+      walk = walker_.Walk(reader.index(), thread->where.pc, thread->where.sp,
+                          thread->where.arguments[0], frames, kMaxDepth);
+    }
+    if (walk.not_built == 0 || !setup_.build || !setup_.build(walk.not_built)) break;
+  }
   thread->frames.assign(frames, frames + walk.depth);
   thread->end = walk.end;
   thread->inferred_from = walk.inferred_from;

@@ -49,6 +49,8 @@ struct ThreadRecord {
 struct ThreadDumpSetup {
   const ProcessMemory* memory = nullptr;
   UnwindPublication* tables = nullptr;
+  // Builds the table of the code at pc, for stacks that need it; false: there is none to be had.
+  std::function<bool(uint64_t pc)> build;
   FunctionStarts* starts = nullptr;
   const HostThreads* threads = nullptr;  // for how long they have been waiting; may be null
   int skip_tid = 0;                      // the agent's own thread

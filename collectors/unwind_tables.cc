@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+// Objects that come and go, and what is published and given back. Chunks: unwind_tables_missed.cc.
+// Other processes: unwind_tables_children.cc.
 #include "collectors/unwind_tables.h"
+
+#include <errno.h>
 
 #include <algorithm>
 #include <new>
 #include <utility>
 
+#include "collectors/safe/sys.h"
 #include "collectors/unwind_tables_link_map.h"
 
 namespace sonde {
@@ -17,41 +22,42 @@ constexpr size_t kChecksPerRefresh = 4;
 constexpr char kNoMemoryFile[] =
     "neither /proc/self/mem nor a pipe can be opened: stacks are walked by frame pointers only";
 constexpr char kNoMapsFile[] = "/proc/self/maps cannot be opened: stacks end at their first frame";
-
-// UnwindIndex | lows | modules in one block.
-bool MakeIndex(std::vector<UnwindModule> modules, TableMemory* memory) {
-  std::sort(modules.begin(), modules.end(),
-            [](const UnwindModule& a, const UnwindModule& b) { return a.low < b.low; });
-  const size_t count = modules.size();
-  const size_t lows_at = sizeof(UnwindIndex);
-  const size_t modules_at = lows_at + count * sizeof(uintptr_t);
-  if (!memory->Grow(modules_at + count * sizeof(UnwindModule))) return false;
-  auto* const block = memory->As<uint8_t>();
-  auto* const lows = reinterpret_cast<uintptr_t*>(block + lows_at);
-  auto* const copy = reinterpret_cast<UnwindModule*>(block + modules_at);
-  for (size_t i = 0; i < count; ++i) {
-    lows[i] = modules[i].low;
-    copy[i] = modules[i];
-  }
-  *memory->As<UnwindIndex>() = {static_cast<uint32_t>(count), lows, copy};
-  return true;
-}
+constexpr char kNoArena[] = "no memory for unwind tables: stacks end at their first frame";
 
 }  // namespace
 
-UnwindTables::~UnwindTables() { publication_.Publish(nullptr); }
+UnwindTables::UnwindTables(UnwindPublication& publication, size_t budget_bytes, UnwindShare* share)
+    : share_(share), arena_(budget_bytes), root_(publication) {
+  if (share_ == nullptr) return;
+  // Not what another program may hold at the same address.
+  share_->token = reinterpret_cast<uint64_t>(share_) ^ 0x736f6e6465756e77 ^
+                  static_cast<uint64_t>(sys::Getpid()) << 40;
+}
+
+UnwindTables::~UnwindTables() {
+  for (auto& [slot, child] : children_) {
+    if (child.view != nullptr) child.view->Unpublish();
+  }
+  root_.Unpublish();
+}
 
 bool UnwindTables::Refresh() {
+  ++clock_;
   Reclaim();
-  const bool unknown_pc = patience_ == 0 ? publication_.TakeUnknownPc() : (--patience_, false);
+  CollectUse();
+  UnwindPublication& publication = root_.publication();
+  const bool unknown_pc = patience_ == 0 ? publication.TakeUnknownPc() : (--patience_, false);
   // Before the scan: what changes while it runs shows as a change the next time.
   const uint64_t link_maps = ReadLinkMaps(memory_, nullptr);
   const bool same = complete_ && link_maps == link_maps_ && SomeObjectsAreTheSame();
-  if (same && !unknown_pc) return false;
-  link_maps_ = link_maps;
-  const bool published = Scan();
-  if (unknown_pc) NoteUnknownPcScan(published);
-  pending_bytes_ = 0;
+  if (!same || unknown_pc) {
+    link_maps_ = link_maps;
+    const bool changed = Scan();
+    root_changes_ += changed ? 1 : 0;
+    if (unknown_pc) NoteUnknownPcScan(changed);
+  }
+  FindChildren();
+  const bool published = PublishDirty();
   Reclaim();
   return published;
 }
@@ -59,23 +65,24 @@ bool UnwindTables::Refresh() {
 // An object may have been replaced by one whose entry in the loader's list is the same. That is
 // rare, and a read costs about 1.3 us: some objects each time.
 bool UnwindTables::SomeObjectsAreTheSame() {
-  const size_t count = std::min(entries_.size(), kChecksPerRefresh);
+  const UnwindView::Entries& entries = root_.entries();
+  const size_t count = std::min(entries.size(), kChecksPerRefresh);
   for (size_t i = 0; i < count; ++i) {
-    const LoadedObject& object = entries_[next_check_++ % entries_.size()]->object;
+    const LoadedObject& object = entries[next_check_++ % entries.size()]->object();
     if (FingerprintOf(memory_, object.image) != object.fingerprint) return false;
   }
   return true;
 }
 
 // Stacks that cannot be walked raise the flag for ever, and the map of a big process is long.
-void UnwindTables::NoteUnknownPcScan(bool published) {
-  if (published) next_patience_ = 1;
+void UnwindTables::NoteUnknownPcScan(bool changed) {
+  if (changed) next_patience_ = 1;
   patience_ = next_patience_ - 1;
-  next_patience_ = published ? 1 : std::min(next_patience_ * 2, kMaxPatience);
+  next_patience_ = changed ? 1 : std::min(next_patience_ * 2, kMaxPatience);
 }
 
 bool UnwindTables::Scan() {
-  ++scans_;
+  ++counters_.scans;
   complete_ = false;
   try {
     memory_.Open();
@@ -84,147 +91,155 @@ bool UnwindTables::Scan() {
     ReadLinkMaps(memory_, &dynamics);
     std::sort(dynamics.begin(), dynamics.end());
     if (ListCode(memory_, dynamics, &code)) {
-      const bool published = Update(std::move(code));
+      const bool changed = Update(memory_, std::move(code), &root_);
       complete_ = memory_.memory_is_open() && ReadLinkMaps(memory_, nullptr) == link_maps_;
-      return published;
+      return changed;
     }
   } catch (const std::bad_alloc&) {
   }
-  ++failures_;
+  ++counters_.failures;
   return false;
 }
 
-bool UnwindTables::Update(CodeList code) {
-  UnwindRowBuilder builder;
-  TableMemory section_memory;
-  Entries built;
-  Plan plan;
-  built.reserve(code.objects.size());
-  plan.reserve(code.objects.size());
-  for (LoadedObject& object : code.objects) {
-    std::unique_ptr<Entry>* const old = FindReusable(object);
-    plan.push_back(old);
-    if (old != nullptr && (*old)->coverage != UnwindCoverage::kUnreadable) continue;
-    auto entry = std::make_unique<Entry>();
-    entry->object = std::move(object);
-    Build(entry.get(), builder, section_memory);
-    // It was being loaded the last time, or it cannot be read at all.
-    if (old != nullptr && entry->coverage == UnwindCoverage::kUnreadable) continue;
-    pending_bytes_ += entry->block.memory.size();
-    built.push_back(std::move(entry));
-    plan.back() = &built.back();
-  }
-  const bool same =
-      built.empty() && plan.size() == entries_.size() && code.other_code == other_code_;
-  return !same && Publish(plan, std::move(code.other_code));
-}
-
-std::unique_ptr<UnwindTables::Entry>* UnwindTables::FindReusable(const LoadedObject& object) {
-  for (std::unique_ptr<Entry>& entry : entries_) {
-    if (entry->object.identity != object.identity) continue;
-    const bool fits_now = entry->coverage == UnwindCoverage::kOverBudget &&
-                          BytesInUse() + pending_bytes_ + entry->needed_bytes <= budget_bytes_;
-    return fits_now ? nullptr : &entry;
-  }
-  return nullptr;
-}
-
-void UnwindTables::Build(Entry* entry, UnwindRowBuilder& builder,
-                         TableMemory& section_memory) const {
-  const LoadedObject& object = entry->object;
-  UnwindBlock& block = entry->block;
-  const uint64_t text_size = object.text_high - object.text_low;
-  EhFrameSection section;
-  entry->coverage = UnwindCoverage::kNoUnwindData;
-  if (object.eh_frame == 0 || text_size > UINT32_MAX) return;
-  entry->coverage = UnwindCoverage::kUnreadable;
-  if (!CopyEhFrame(memory_, object, &section_memory, &section)) return;
-  if (!builder.Build(section, object.text_low, object.text_high, &block)) throw std::bad_alloc();
-  entry->needed_bytes = block.memory.size();
-  entry->coverage = UnwindCoverage::kCovered;
-  if (block.counts.functions == 0) entry->coverage = UnwindCoverage::kNoUnwindData;
-  if (BytesInUse() + pending_bytes_ + entry->needed_bytes > budget_bytes_) {
-    entry->coverage = UnwindCoverage::kOverBudget;
-  }
-  if (entry->coverage != UnwindCoverage::kCovered) block = UnwindBlock();
-}
-
-// Everything that can fail comes before the swap; everything after it cannot.
-bool UnwindTables::Publish(const Plan& plan, std::vector<CodeRange> other_code) {
-  std::vector<UnwindModule> modules;
-  modules.reserve(plan.size() + other_code.size());
-  for (const std::unique_ptr<Entry>* place : plan) {
-    UnwindModule module = (*place)->block.module;
-    module.low = (*place)->object.text_low;
-    module.high = (*place)->object.text_high;
-    modules.push_back(module);
-  }
-  for (const CodeRange& range : other_code) modules.push_back({range.low, range.high});
-  TableMemory index;
-  if (!MakeIndex(std::move(modules), &index)) throw std::bad_alloc();
-  Entries next;
-  next.reserve(plan.size());
-  retired_.reserve(retired_.size() + entries_.size() + 1);
-
-  publication_.Publish(index.As<UnwindIndex>());
-  for (std::unique_ptr<Entry>* place : plan) next.push_back(std::move(*place));
-  for (const std::unique_ptr<Entry>& unloaded : entries_) {
-    if (unloaded != nullptr) Retire(std::move(unloaded->block.memory));
-  }
-  entries_ = std::move(next);
-  other_code_ = std::move(other_code);
-  std::swap(index_, index);
-  Retire(std::move(index));
-  ++refreshes_;
+// True: the view shows something new.
+bool UnwindTables::Update(const ProcessMemory& memory, CodeList code, UnwindView* view) {
+  UnwindBuildTools tools{memory, arena_};
+  tools.whole_bytes_left = WholeBytesLeft();
+  UnwindView::Entries next;
+  next.reserve(code.objects.size());
+  for (LoadedObject& object : code.objects) next.push_back(FindOrBuild(std::move(object), tools));
+  if (next == view->entries() && code.other_code == view->other_code()) return false;
+  view->Set(std::move(next), std::move(code.other_code));
   return true;
 }
 
-void UnwindTables::Retire(TableMemory memory) {
-  if (memory.size() == 0) return;
-  retired_.emplace_back();
-  retired_.back().memory = std::move(memory);
+std::shared_ptr<UnwindEntry> UnwindTables::FindOrBuild(LoadedObject object,
+                                                       UnwindBuildTools& tools) {
+  const auto old = std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
+    return entry->object().identity == object.identity;
+  });
+  if (old != entries_.end()) {
+    const bool fits_now = (*old)->coverage() == UnwindCoverage::kOverBudget &&
+                          (*old)->needed_bytes() <= tools.whole_bytes_left;
+    if ((*old)->coverage() != UnwindCoverage::kUnreadable && !fits_now) return *old;
+  }
+  const size_t place = static_cast<size_t>(old - entries_.begin());
+  entries_.reserve(entries_.size() + 1);
+  auto entry = std::make_shared<UnwindEntry>(std::move(object));
+  entry->Build(tools);
+  // It was being loaded the last time, or it cannot be read at all.
+  const bool again = place < entries_.size() && entry->coverage() == entries_[place]->coverage();
+  if (again) return entries_[place];
+  entries_.push_back(entry);
+  return entry;
+}
+
+// Half of the arena: the rest is for chunks and indexes.
+size_t UnwindTables::WholeBytesLeft() const {
+  size_t used = 0;
+  for (const auto& entry : entries_) used += entry->whole_bytes();
+  const size_t share = arena_.capacity() / 2;
+  return share - std::min(share, used);
+}
+
+void UnwindTables::CollectUse() {
+  ForEachView([this](UnwindView& view) { view.CollectUse(clock_); });
+}
+
+void UnwindTables::SetDirty(const UnwindEntry* entry) {
+  ForEachView([&](UnwindView& view) {
+    if (view.Has(entry)) view.SetDirty();
+  });
+}
+
+bool UnwindTables::PublishDirty() {
+  bool published = false;
+  ForEachView([&](UnwindView& view) {
+    if (!view.dirty()) return;
+    Retire(view.Publish(arena_));
+    counters_.failures += view.dirty() ? 1 : 0;
+    published = true;
+  });
+  counters_.refreshes += published ? 1 : 0;
+  for (const ArenaPiece& piece : evicted_) Retire(piece);
+  evicted_.clear();
+  DropUnusedEntries();
+  return published;
+}
+
+// Entries that no view shows any more: no index that is published refers to them.
+void UnwindTables::DropUnusedEntries() {
+  std::erase_if(entries_, [this](const std::shared_ptr<UnwindEntry>& entry) {
+    if (entry.use_count() > 1) return false;
+    entry->ForEachPiece([this](const ArenaPiece& piece) { Retire(piece); });
+    return true;
+  });
+}
+
+// Without memory for the note the piece is lost.
+void UnwindTables::Retire(ArenaPiece piece) {
+  if (piece.data == nullptr) return;
+  try {
+    retired_.push_back({piece});
+  } catch (const std::bad_alloc&) {
+    ++counters_.failures;
+  }
+}
+
+bool UnwindTables::AllIdle(unsigned which) const {
+  if (!root_.publication().Idle(which)) return false;
+  for (uint32_t slot = 0; slot < ChildrenEnd(); ++slot) {
+    const UnwindPublication& child = share_->children[slot];
+    const int pid = child.pid();
+    if (pid == 0 || child.Idle(which)) continue;
+    if (sys::Call(SYS_kill, pid, 0L) != -ESRCH) return false;
+  }
+  return true;
 }
 
 // The rule is UnwindPublication's: both reader counts seen at zero since the swap.
 void UnwindTables::Reclaim() {
   if (retired_.empty()) return;
   for (unsigned which : {0u, 1u}) {
-    const bool idle = publication_.Idle(which);
+    const bool idle = AllIdle(which);
     for (Retired& retired : retired_) retired.idle[which] |= idle;
   }
-  std::erase_if(retired_,
-                [](const Retired& retired) { return retired.idle[0] && retired.idle[1]; });
+  std::erase_if(retired_, [this](const Retired& retired) {
+    if (!retired.idle[0] || !retired.idle[1]) return false;
+    arena_.Free(retired.piece);
+    return true;
+  });
   // Until the next call the other count drains.
   steer_ ^= 1;
-  publication_.Steer(steer_);
-}
-
-size_t UnwindTables::BytesInUse() const {
-  size_t bytes = index_.size();
-  for (const auto& entry : entries_) bytes += entry->block.memory.size();
-  for (const auto& retired : retired_) bytes += retired.memory.size();
-  return bytes;
+  root_.publication().Steer(steer_);
+  for (uint32_t slot = 0; slot < ChildrenEnd(); ++slot) share_->children[slot].Steer(steer_);
 }
 
 UnwindStatus UnwindTables::Status() const {
-  UnwindStatus status;
-  status.modules.reserve(entries_.size());
-  for (const auto& entry : entries_) {
-    const LoadedObject& object = entry->object;
+  UnwindStatus status = counters_;
+  status.modules.reserve(root_.entries().size());
+  for (const auto& entry : root_.entries()) {
+    const LoadedObject& object = entry->object();
     status.modules.push_back({object.name, object.base, object.image, object.text_low,
-                              object.text_high, entry->coverage, entry->block.memory.size(),
-                              entry->block.counts});
-    status.not_covered += entry->coverage != UnwindCoverage::kCovered ? 1 : 0;
+                              object.text_high, entry->coverage(), entry->bytes(),
+                              entry->chunks().size(), entry->counts()});
+    const bool covered = entry->coverage() == UnwindCoverage::kCovered ||
+                         entry->coverage() == UnwindCoverage::kOnDemand;
+    status.not_covered += covered ? 0 : 1;
   }
-  status.other_code_ranges = other_code_.size();
-  status.bytes = BytesInUse();
-  for (const auto& retired : retired_) status.retired_bytes += retired.memory.size();
-  status.budget_bytes = budget_bytes_;
-  status.refreshes = refreshes_;
-  status.failures = failures_;
-  status.scans = scans_;
+  status.other_code_ranges = root_.other_code().size();
+  status.bytes = arena_.used();
+  for (const auto& retired : retired_) status.retired_bytes += retired.piece.size;
+  status.budget_bytes = arena_.capacity();
+  status.misses = root_.publication().misses().count();
+  status.children = children_.size();
+  for (const auto& [slot, child] : children_) {
+    status.children_with_own += child.view != nullptr ? 1 : 0;
+    status.misses += share_->children[slot].misses().count();
+  }
   if (!memory_.memory_is_open()) status.problem = kNoMemoryFile;
   if (!memory_.maps_is_open()) status.problem = kNoMapsFile;
+  if (arena_.capacity() == 0) status.problem = kNoArena;
   return status;
 }
 

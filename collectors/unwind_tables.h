@@ -1,39 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds the unwind tables of everything that is loaded and keeps them up to date.
+// Builds the unwind tables of everything that is loaded and keeps them up to date, for a process
+// and for its forked children.
 //
 // Owned and called by the agent thread only; not thread-safe. It hooks nothing and takes no lock:
 // loads and unloads show in the loader's list (unwind_tables_link_map.h) and in the first bytes of
-// each object, new JIT code in a flag that the walker sets. Memory: tables, replaced tables that a
-// walker may still read stay within the budget (an index of some KiB comes on top); what does not
-// fit gets no table and is listed as such. While it builds it also holds one copy of an object's
-// .eh_frame and its rows.
+// each object, new JIT code in a flag that the walker sets, and what big objects need in the chunks
+// that walks have missed. Memory: tables, indexes, and what was replaced but may still be read lie
+// in an arena of the budget's size. What does not fit: chunks that were not used for kIdleClock
+// calls of Refresh make room; else the miss is counted, and walks go on by frame pointers. While it
+// builds it also holds one copy of an object's .eh_frame, or of a piece of it, and its rows.
 //
-// A forked child keeps the tables it was born with (private memory, shared until written), and its
-// walker uses them.
+// A forked child reads the same tables through its own publication in the UnwindShare. It starts
+// with the root's index; when it has other objects than the root it gets one of its own. Children
+// of a process that has died keep what they had.
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "collectors/process_memory.h"
-#include "collectors/safe/unwind_index.h"
+#include "collectors/safe/unwind_publication.h"
+#include "collectors/unwind_tables_arena.h"
+#include "collectors/unwind_tables_entry.h"
 #include "collectors/unwind_tables_objects.h"
-#include "collectors/unwind_tables_rows.h"
+#include "collectors/unwind_tables_view.h"
 
 namespace sonde {
 
 inline constexpr size_t kDefaultUnwindBudgetBytes = size_t{4} << 20;
-
-enum class UnwindCoverage : uint8_t {
-  kCovered,
-  kNoUnwindData,  // no .eh_frame, or one without any function
-  kUnreadable,    // .eh_frame is not where the object says
-  kOverBudget,    // its table would not fit
-};
 
 struct UnwindModuleStatus {
   std::string name;  // as in LoadedObject
@@ -43,27 +42,34 @@ struct UnwindModuleStatus {
   uint64_t text_high = 0;
   UnwindCoverage coverage = UnwindCoverage::kNoUnwindData;
   size_t bytes = 0;
+  size_t chunks = 0;  // built now, of one that is built on demand
   UnwindRowCounts counts;
 };
 
 struct UnwindStatus {
-  std::vector<UnwindModuleStatus> modules;
-  size_t not_covered = 0;        // modules whose coverage is not kCovered
-  size_t other_code_ranges = 0;  // executable mappings that are no object's
-  size_t bytes = 0;              // in use, retired ones included
-  size_t retired_bytes = 0;      // kept for a walker that may still read them
+  std::vector<UnwindModuleStatus> modules;  // of the root
+  size_t not_covered = 0;                   // modules that are neither kCovered nor kOnDemand
+  size_t other_code_ranges = 0;             // executable mappings that are no object's
+  size_t bytes = 0;                         // in use, retired ones included
+  size_t retired_bytes = 0;                 // kept for a walker that may still read them
   size_t budget_bytes = 0;
-  uint64_t refreshes = 0;  // that published an index
-  uint64_t failures = 0;   // the old index stayed
-  uint64_t scans = 0;      // of all mappings
+  size_t children = 0;           // processes that read these tables
+  size_t children_with_own = 0;  // of them, those with objects of their own
+  uint64_t refreshes = 0;        // that published an index
+  uint64_t failures = 0;         // the old index stayed, or there is none
+  uint64_t scans = 0;            // of all mappings
+  uint64_t misses = 0;           // walks of the root that came to code before its chunk was built
+  uint64_t chunks_built = 0;
+  uint64_t chunks_evicted = 0;
+  uint64_t chunks_refused = 0;  // no room, and all that is there is in use
   // A sentence, or null: why the tables are not what they could be.
   const char* problem = nullptr;
 };
 
 class UnwindTables {
  public:
-  UnwindTables(UnwindPublication& publication, size_t budget_bytes)
-      : publication_(publication), budget_bytes_(budget_bytes) {}
+  // `share` holds `publication` as its root, or is null: there are no children then.
+  UnwindTables(UnwindPublication& publication, size_t budget_bytes, UnwindShare* share = nullptr);
   // Unpublishes. No walk may be under way: in the agent, this object lives for ever.
   ~UnwindTables();
   UnwindTables(const UnwindTables&) = delete;
@@ -75,6 +81,18 @@ class UnwindTables {
   // published. Cold path only.
   bool Refresh();
 
+  // Builds the chunks that walks have missed, at most UnwindMisses::kSlots for a process. Call it
+  // often: while there are none it looks at a few cache lines for each. True if a new index was
+  // published. Cold path only.
+  bool BuildMissed();
+
+  // Builds the chunk of the root that holds `pc`, for a walk from outside. The same return value.
+  // Cold path only.
+  bool BuildAt(uint64_t pc) {
+    root_.publication().misses().Note(pc);
+    return BuildMissed();
+  }
+
   // A new agent thread has this object from the one before, and descriptors of its own. Cold path
   // only.
   void OnNewAgentThread() { memory_.Reopen(); }
@@ -82,51 +100,80 @@ class UnwindTables {
   // Throws std::bad_alloc. Cold path only.
   UnwindStatus Status() const;
 
+  static constexpr uint64_t kIdleClock = 10;
+
  private:
-  struct Entry {
-    LoadedObject object;
-    UnwindCoverage coverage = UnwindCoverage::kNoUnwindData;
-    UnwindBlock block;
-    size_t needed_bytes = 0;  // of a table that did not fit
+  // A forked child: its view exists once it has objects that the root has not.
+  struct Child {
+    int pid = 0;
+    std::unique_ptr<UnwindView> view;
+    bool unknown_pc = false;
+    uint64_t link_maps = 0;     // when its mappings were looked at last
+    uint64_t root_changes = 0;  // and how often the root's objects had changed by then
+    uint64_t next_scan = 0;     // clock: not before, for an unknown pc
   };
-  using Entries = std::vector<std::unique_ptr<Entry>>;
-  // What the next index will hold: for each object the place of its entry, old or newly built.
-  using Plan = std::vector<std::unique_ptr<Entry>*>;
   struct Retired {
-    TableMemory memory;
+    ArenaPiece piece;
     bool idle[2] = {false, false};  // which reader counts were seen at zero since
   };
 
   bool SomeObjectsAreTheSame();
   void NoteUnknownPcScan(bool published);
   bool Scan();
-  bool Update(CodeList code);
-  std::unique_ptr<Entry>* FindReusable(const LoadedObject& object);
-  void Build(Entry* entry, UnwindRowBuilder& builder, TableMemory& section_memory) const;
-  bool Publish(const Plan& plan, std::vector<CodeRange> other_code);
-  void Retire(TableMemory memory);
-  void Reclaim();
-  size_t BytesInUse() const;
+  bool Update(const ProcessMemory& memory, CodeList code, UnwindView* view);
+  std::shared_ptr<UnwindEntry> FindOrBuild(LoadedObject object, UnwindBuildTools& tools);
+  size_t WholeBytesLeft() const;
 
-  UnwindPublication& publication_;
-  const size_t budget_bytes_;
-  size_t pending_bytes_ = 0;  // of tables built but not yet in entries_
-  Entries entries_;
-  std::vector<CodeRange> other_code_;
-  TableMemory index_;
+  uint32_t ChildrenEnd() const { return share_ != nullptr ? share_->end() : 0; }
+  void FindChildren();
+  void LookAtChildren();
+  void LookAtChild(UnwindPublication& publication, Child* child);
+  bool ScanChild(const ProcessMemory& memory, UnwindPublication& publication, Child* child);
+  void DropView(Child* child);
+
+  bool AnyMissed() const;
+  void BuildMissedOf(UnwindPublication& publication, UnwindView& view, const ProcessMemory& memory,
+                     UnwindBuildTools* tools);
+  void BuildMissedOfChildren(UnwindBuildTools* tools);
+  void Count(const UnwindEntry* entry, UnwindEntry::Outcome outcome);
+  void MakeRoom();
+  void CollectUse();
+  void SetDirty(const UnwindEntry* entry);
+
+  bool PublishDirty();
+  void DropUnusedEntries();
+  void Retire(ArenaPiece piece);
+  void Reclaim();
+  bool AllIdle(unsigned which) const;
+  template <typename Sink>
+  void ForEachView(Sink&& sink) {
+    sink(root_);
+    for (auto& [slot, child] : children_) {
+      if (child.view != nullptr) sink(*child.view);
+    }
+  }
+
+  UnwindShare* const share_;
+  TableArena arena_;
+  UnwindView root_;
+  std::map<uint32_t, Child> children_;                 // by their place in the share
+  std::vector<std::shared_ptr<UnwindEntry>> entries_;  // of all views
+  bool room_wanted_ = false;
+  std::vector<ArenaPiece> evicted_;  // not published any more after the next PublishDirty
   std::vector<Retired> retired_;
   unsigned steer_ = 0;
+  uint64_t clock_ = 0;  // calls of Refresh
   ProcessMemory memory_;
   bool complete_ = false;   // the tables show what was loaded when the list was link_maps_
   uint64_t link_maps_ = 0;  // ReadLinkMaps()
   size_t next_check_ = 0;   // the entry whose object is looked at next
+  uint32_t next_child_ = 0;
+  uint64_t root_changes_ = 0;  // how often the root showed other objects
   // Refreshes to let pass before an unknown pc leads to a scan again, and how many after the next
   // scan that finds nothing.
   unsigned patience_ = 0;
   unsigned next_patience_ = 1;
-  uint64_t scans_ = 0;
-  uint64_t refreshes_ = 0;
-  uint64_t failures_ = 0;
+  UnwindStatus counters_;  // the counting fields
 };
 
 }  // namespace sonde

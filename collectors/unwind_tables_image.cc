@@ -52,16 +52,27 @@ uint64_t ElfImage::SegmentEnd(uint64_t address) const {
   return 0;
 }
 
-// .eh_frame_hdr starts with version 1, three encodings, and the pointer to .eh_frame; linkers
-// write that as a pc-relative 4-byte number.
-uint64_t ElfImage::EhFrameAt(uint64_t header) const {
+// .eh_frame_hdr: version 1; how the pointer to .eh_frame, the count, and the table are encoded;
+// then these. Linkers write a pc-relative 4-byte pointer, a 4-byte count, and pairs of 4-byte
+// distances from the header, ascending.
+void ElfImage::FindEhFrame(uint64_t header, LoadedObject* object) const {
   constexpr uint8_t kUsual[] = {1, 0x1b};
-  uint8_t start[8];
-  if (SegmentEnd(header) < header + sizeof(start) || !memory_.ReadObject(header, &start)) return 0;
-  if (memcmp(start, kUsual, sizeof(kUsual)) != 0) return 0;
+  constexpr uint8_t kUsualTable[] = {0x03, 0x3b};
+  constexpr uint64_t kTableAt = 12;
+  constexpr uint64_t kPairBytes = 8;
+  uint8_t start[kTableAt];
+  const uint64_t end = SegmentEnd(header);
+  if (end < header + sizeof(start) || !memory_.ReadObject(header, &start)) return;
+  if (memcmp(start, kUsual, sizeof(kUsual)) != 0) return;
   int32_t distance;
   memcpy(&distance, start + 4, sizeof(distance));
-  return header + 4 + static_cast<uint64_t>(int64_t{distance});
+  object->eh_frame = header + 4 + static_cast<uint64_t>(int64_t{distance});
+  if (memcmp(start + sizeof(kUsual), kUsualTable, sizeof(kUsualTable)) != 0) return;
+  uint32_t count;
+  memcpy(&count, start + 8, sizeof(count));
+  if (count > (end - header - kTableAt) / kPairBytes) return;
+  object->search_table = header + kTableAt;
+  object->functions = count;
 }
 
 void ElfImage::AddText(uint64_t begin, uint64_t end, LoadedObject* object) const {
@@ -85,13 +96,13 @@ void ElfImage::Describe(LoadedObject* object, WordHash* hash) const {
     if (header.p_type == PT_LOAD && (header.p_flags & PF_X) != 0) {
       AddText(begin, begin + header.p_memsz, object);
     } else if (header.p_type == PT_GNU_EH_FRAME) {
-      object->eh_frame = EhFrameAt(begin);
+      FindEhFrame(begin, object);
     } else if (header.p_type == PT_NOTE) {
       AddNote(begin, header.p_memsz, hash);
     }
   }
   object->eh_frame_limit = SegmentEnd(object->eh_frame);
-  if (object->eh_frame_limit == 0) object->eh_frame = 0;
+  if (object->eh_frame_limit == 0) object->eh_frame = object->functions = 0;
   object->fingerprint = FingerprintOf(memory_, address_);
   hash->Add(address_);
   hash->Add(headers_, static_cast<size_t>(count_) * sizeof(headers_[0]));

@@ -28,7 +28,7 @@ class ElfImage {
 
   bool FindBase();
   uint64_t SegmentEnd(uint64_t address) const;
-  uint64_t EhFrameAt(uint64_t header) const;
+  void FindEhFrame(uint64_t header, LoadedObject* object) const;
   void AddText(uint64_t begin, uint64_t end, LoadedObject* object) const;
   void AddNote(uint64_t begin, uint64_t size, WordHash* hash) const;
 

@@ -29,6 +29,8 @@ struct LoadedObject {
   uint64_t text_high = 0;
   uint64_t eh_frame = 0;        // 0: it has none
   uint64_t eh_frame_limit = 0;  // end of the segment that .eh_frame is in
+  uint64_t search_table = 0;    // .eh_frame_hdr's: pairs of function and FDE, by address
+  uint32_t functions = 0;       // in that table; 0: there is none that we can read
   uint64_t fingerprint = 0;     // FingerprintOf(image)
   uint64_t identity = 0;        // hash of place, name, headers, notes, and what is mapped where
 };

@@ -28,43 +28,51 @@ constexpr uint32_t kAtEntry = Value(CfaKind::kRsp, 0, 1);
 
 bool UnwindRowBuilder::Build(const EhFrameSection& section, uint64_t low, uint64_t high,
                              UnwindBlock* out) {
+  Begin(low, high);
+  EhFrameReader reader(section);
+  EhFrameFde fde;
+  while (reader.Next(&fde)) {
+    if (fde.begin < low || fde.end > high) {
+      ++counts_.skipped_functions;
+    } else if (!Add(fde)) {
+      return false;
+    }
+  }
+  return Finish(reader, out);
+}
+
+void UnwindRowBuilder::Begin(uint64_t low, uint64_t high) {
   functions_.Clear();
   rows_.Clear();
   buckets_.Clear();
   rules_.Clear();
   counts_ = UnwindRowCounts();
+  low_ = covered_ = low;
+  high_ = high;
   origin_ = low >> kBucketShift << kBucketShift;
-  covered_ = low;
   failed_ = false;
   AddRow(low, kNoRule);
-  EhFrameReader reader(section);
-  if (!CollectFunctions(reader, low, high)) return false;
-  const EhFrameFde* const end = functions_.end();
+}
+
+bool UnwindRowBuilder::Add(const EhFrameFde& fde) {
+  return fde.end <= low_ || fde.begin >= high_ || functions_.Append(fde);
+}
+
+bool UnwindRowBuilder::Finish(EhFrameReader& reader, UnwindBlock* out) {
+  counts_.skipped_functions += static_cast<uint32_t>(reader.skipped());
+  counts_.functions = static_cast<uint32_t>(functions_.count());
+  EhFrameFde* const end = functions_.end();
+  std::sort(functions_.begin(), end, [](const EhFrameFde& a, const EhFrameFde& b) {
+    return a.begin != b.begin ? a.begin < b.begin : a.program_begin < b.program_begin;
+  });
   for (EhFrameFde* fde = functions_.begin(); fde != end && !failed_; ++fde) {
     if (fde + 1 != end) fde->end = std::min(fde->end, fde[1].begin);
     if (fde->begin == fde->end) continue;
     AddGap(covered_, fde->begin);
     reader.Run(*fde, [this](const UnwindRange& range) { AddRange(range); });
   }
-  AddGap(covered_, high);
-  return !failed_ && Pack(low, high, out);
-}
-
-bool UnwindRowBuilder::CollectFunctions(EhFrameReader& reader, uint64_t low, uint64_t high) {
-  EhFrameFde fde;
-  while (reader.Next(&fde)) {
-    if (fde.begin < low || fde.end > high) {
-      ++counts_.skipped_functions;
-    } else if (!functions_.Append(fde)) {
-      return false;
-    }
-  }
-  counts_.skipped_functions += static_cast<uint32_t>(reader.skipped());
-  counts_.functions = static_cast<uint32_t>(functions_.count());
-  std::sort(functions_.begin(), functions_.end(), [](const EhFrameFde& a, const EhFrameFde& b) {
-    return a.begin != b.begin ? a.begin < b.begin : a.program_begin < b.program_begin;
-  });
-  return true;
+  AddGap(covered_, high_);
+  return !failed_ && Pack(out);
 }
 
 void UnwindRowBuilder::AddGap(uint64_t begin, uint64_t end) {
@@ -75,9 +83,10 @@ void UnwindRowBuilder::AddGap(uint64_t begin, uint64_t end) {
 }
 
 void UnwindRowBuilder::AddRange(const UnwindRange& range) {
+  if (range.end <= covered_ || range.begin >= high_) return;
   if (range.rule.cfa == CfaKind::kNone) ++counts_.without_rule;
-  AddRow(range.begin, Encode(range.rule));
-  covered_ = range.end;
+  AddRow(std::max(range.begin, covered_), Encode(range.rule));
+  covered_ = std::min(range.end, high_);
 }
 
 void UnwindRowBuilder::AddRow(uint64_t address, uint32_t value) {
@@ -121,21 +130,22 @@ uint32_t UnwindRowBuilder::EncodeWide(const UnwindRule& rule) {
 }
 
 // buckets | rules | rows in one block of exactly the size.
-bool UnwindRowBuilder::Pack(uint64_t low, uint64_t high, UnwindBlock* out) {
-  const size_t bucket_count = ((high - origin_) >> kBucketShift) + 2;
+bool UnwindRowBuilder::Pack(UnwindBlock* out) {
+  const size_t bucket_count = ((high_ - origin_) >> kBucketShift) + 2;
   while (buckets_.count() < bucket_count) {
     if (!buckets_.Append(static_cast<uint32_t>(rows_.count()))) return false;
   }
   const size_t bucket_bytes = (bucket_count * sizeof(uint32_t) + kUnit - 1) / kUnit * kUnit;
   const size_t rule_bytes = rules_.count() * sizeof(UnwindRule);
   const size_t row_bytes = rows_.count() * sizeof(UnwindRow);
-  if (!out->memory.Grow(bucket_bytes + rule_bytes + row_bytes)) return false;
+  out->bytes = bucket_bytes + rule_bytes + row_bytes;
+  if (!out->memory.Grow(out->bytes)) return false;
   auto* const block = out->memory.As<uint8_t>();
   memcpy(block, buckets_.begin(), bucket_count * sizeof(uint32_t));
   if (rule_bytes != 0) memcpy(block + bucket_bytes, rules_.begin(), rule_bytes);
   memcpy(block + bucket_bytes + rule_bytes, rows_.begin(), row_bytes);
-  out->module.low = low;
-  out->module.high = high;
+  out->module.low = low_;
+  out->module.high = high_;
   out->module.bucket_zero =
       reinterpret_cast<uintptr_t>(block) - (origin_ >> kBucketShift) * sizeof(uint32_t);
   out->module.rules = reinterpret_cast<const UnwindRule*>(block + bucket_bytes);
@@ -144,6 +154,20 @@ bool UnwindRowBuilder::Pack(uint64_t low, uint64_t high, UnwindBlock* out) {
   counts_.wide_rules = static_cast<uint32_t>(rules_.count());
   out->counts = counts_;
   return true;
+}
+
+UnwindTable UnwindBlock::CopyTo(void* place) const {
+  memcpy(place, memory.As<void>(), bytes);
+  const auto moved = [&](const void* pointer) {
+    return static_cast<uint8_t*>(place) +
+           (static_cast<const uint8_t*>(pointer) - memory.As<uint8_t>());
+  };
+  UnwindTable copy = module;
+  copy.rows = reinterpret_cast<const UnwindRow*>(moved(module.rows));
+  copy.rules = reinterpret_cast<const UnwindRule*>(moved(module.rules));
+  copy.bucket_zero +=
+      reinterpret_cast<uintptr_t>(place) - reinterpret_cast<uintptr_t>(memory.As<void>());
+  return copy;
 }
 
 }  // namespace sonde

@@ -18,11 +18,15 @@ struct UnwindRowCounts {
   uint32_t skipped_functions = 0;  // of an unsupported kind, or outside the object's code
 };
 
-// The rows of one module, in one block.
+// The rows of one range of code, in one block.
 struct UnwindBlock {
   TableMemory memory;
-  UnwindModule module;  // points into memory
+  size_t bytes = 0;    // of memory
+  UnwindTable module;  // points into memory
   UnwindRowCounts counts;
+
+  // The same table at `place`, `bytes` long and aligned to 8. Cold path only.
+  UnwindTable CopyTo(void* place) const;
 };
 
 class UnwindRowBuilder {
@@ -31,19 +35,26 @@ class UnwindRowBuilder {
   [[nodiscard]] bool Build(const EhFrameSection& section, uint64_t low, uint64_t high,
                            UnwindBlock* out);
 
+  // The same with functions that the caller finds: Begin, then Add for each in any order (they may
+  // reach beyond the range), then Finish. False: no memory. Cold path only.
+  void Begin(uint64_t low, uint64_t high);
+  [[nodiscard]] bool Add(const EhFrameFde& fde);
+  [[nodiscard]] bool Finish(EhFrameReader& reader, UnwindBlock* out);
+
  private:
-  bool CollectFunctions(EhFrameReader& reader, uint64_t low, uint64_t high);
   void AddRange(const UnwindRange& range);
   void AddGap(uint64_t begin, uint64_t end);
   void AddRow(uint64_t address, uint32_t value);
   uint32_t Encode(const UnwindRule& rule);
   uint32_t EncodeWide(const UnwindRule& rule);
-  bool Pack(uint64_t low, uint64_t high, UnwindBlock* out);
+  bool Pack(UnwindBlock* out);
 
   TableArray<EhFrameFde> functions_;
   TableArray<UnwindRow> rows_;
   TableArray<uint32_t> buckets_;
   TableArray<UnwindRule> rules_;
+  uint64_t low_ = 0;
+  uint64_t high_ = 0;
   uint64_t origin_ = 0;      // where the first bucket starts
   uint64_t covered_ = 0;     // rows say what there is to say up to here
   uint32_t last_value_ = 0;  // of the last row, without its place

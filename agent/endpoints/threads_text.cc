@@ -57,6 +57,8 @@ std::string StackNote(const ThreadRecord& thread) {
     case StackEnd::kBadFrame:
     case StackEnd::kUnreadable:
       return "the stack is cut: it cannot be followed";
+    case StackEnd::kTableNotBuilt:
+      return "the stack is cut: the unwind table of its code is not built yet";
   }
   return "";
 }

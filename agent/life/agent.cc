@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/agent.h"
 
+#include <sys/mman.h>
 #include <sys/utsname.h>
 #include <time.h>
 
@@ -79,12 +80,21 @@ int64_t UnixMs() {
 
 // Made once a process image and never destroyed: when the agent's thread pauses, a host thread may
 // still be inside a handler that walks with these tables. A child that takes the tree over makes
-// its own.
+// its own, for itself and the children it forks from then on.
 constinit UnwindTables* g_unwind_tables = nullptr;
+
+// Shared with children that are forked later; zero pages are an empty one.
+UnwindShare* NewUnwindShare() {
+  const long at = sys::Call(SYS_mmap, 0L, sizeof(UnwindShare), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS, -1L, 0L);
+  return sys::Failed(at) ? nullptr : reinterpret_cast<UnwindShare*>(at);
+}
 
 UnwindTables* TheUnwindTables(const Settings& settings) {
   if (g_unwind_tables == nullptr) {
-    g_unwind_tables = new UnwindTables(CpuUnwindTables(), UnwindBudget(settings));
+    UnwindShare* const share = NewUnwindShare();
+    SetCpuUnwindTables(share);
+    g_unwind_tables = new UnwindTables(CpuUnwindTables(), UnwindBudget(settings), share);
   } else {
     g_unwind_tables->OnNewAgentThread();
   }

@@ -62,6 +62,7 @@ void ChildOfActive() {
   g_self.role = Role::kChild;
   g_self.last_check_ns = CoarseNs();
   if (!JoinTree()) return g_phase.store(Phase::kInert, std::memory_order_release);
+  JoinCpuUnwindTables(TreeProcess().slot, g_self.pid);
   SetCollecting(true);
   HeapInChild();
   SetSelfArming(1);  // no sweep looks for them here

@@ -146,13 +146,23 @@ void LiveSources::AddTables(AgentStatus* status) const {
   const FoldReport& report = cpu_->folder().report();
   const RegionCounts& counts = TreeRegion().counts;
   const UnwindStatus unwind = cpu_->unwind().Status();
-  status->tables = {{"stacks", report.stacks},       {"stacks_max", counts.stacks},
-                    {"cells", report.cells},         {"cells_max", counts.cells},
-                    {"frame_chunks", report.chunks}, {"frame_chunks_max", counts.chunks},
-                    {"threads", report.threads},     {"threads_max", counts.threads},
-                    {"unwind_bytes", unwind.bytes},  {"unwind_bytes_max", unwind.budget_bytes}};
+  status->tables = {{"stacks", report.stacks},
+                    {"stacks_max", counts.stacks},
+                    {"cells", report.cells},
+                    {"cells_max", counts.cells},
+                    {"frame_chunks", report.chunks},
+                    {"frame_chunks_max", counts.chunks},
+                    {"threads", report.threads},
+                    {"threads_max", counts.threads},
+                    {"unwind_bytes", unwind.bytes},
+                    {"unwind_bytes_max", unwind.budget_bytes},
+                    {"unwind_misses", unwind.misses},
+                    {"unwind_chunks_built", unwind.chunks_built},
+                    {"unwind_chunks_evicted", unwind.chunks_evicted},
+                    {"unwind_chunks_refused", unwind.chunks_refused}};
   for (const UnwindModuleStatus& module : unwind.modules) {
     if (module.coverage == UnwindCoverage::kCovered) continue;
+    if (module.coverage == UnwindCoverage::kOnDemand) continue;
     status->objects_without_unwind_data.push_back(module.name.empty() ? executable_ : module.name);
   }
 }

@@ -23,6 +23,7 @@ std::unique_ptr<ThreadDump> LiveThreads::OpenThreadDump() {
   ThreadDumpSetup setup;
   setup.memory = &memory_;
   setup.tables = &CpuUnwindTables();
+  setup.build = [this](uint64_t pc) { return cpu_->unwind().BuildAt(pc); };
   setup.starts = &starts_;
   setup.threads = &cpu_->sweep().threads();
   setup.skip_tid = agent_tid_;

@@ -14,7 +14,7 @@ namespace sonde::life {
 
 class LiveThreads final : public ThreadsSource {
  public:
-  LiveThreads(const CpuCollector* cpu, int agent_tid) : cpu_(cpu), agent_tid_(agent_tid) {}
+  LiveThreads(CpuCollector* cpu, int agent_tid) : cpu_(cpu), agent_tid_(agent_tid) {}
 
   [[nodiscard]] std::unique_ptr<ThreadDump> OpenThreadDump() override;
   [[nodiscard]] const ProcessMemory& memory() const override { return memory_; }
@@ -22,7 +22,7 @@ class LiveThreads final : public ThreadsSource {
  private:
   void KnowCode();
 
-  const CpuCollector* cpu_;
+  CpuCollector* cpu_;
   const int agent_tid_;
   ProcessMemory memory_;
   FunctionStarts starts_{memory_};

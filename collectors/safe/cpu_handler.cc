@@ -21,7 +21,9 @@ constexpr uint64_t kRoomNeeded = 1536;  // of stack below the handler's frame
 
 constinit CpuHandlerSetup g_setup{};
 constinit ScratchPool g_scratch{};
-constinit UnwindPublication g_tables{};
+constinit UnwindPublication g_private_tables{};
+constinit std::atomic<UnwindPublication*> g_tables{&g_private_tables};
+constinit UnwindShare* g_shared_tables = nullptr;
 constinit std::atomic<uint64_t> g_stale{0};
 constinit std::atomic<uint64_t> g_counted_ns{0};
 constinit std::atomic<uint32_t> g_no_word{0};
@@ -94,7 +96,7 @@ void CountStack(const ucontext_t& context, ThreadId thread, uint64_t events, uin
     return CountDrop(g_setup.region, Kind::kCpu, DropReason::kScratchBusy, events, amount);
   }
   const WalkResult walk =
-      WalkStack(g_tables, RegistersOf(context), StackBounds{}, buffer.frames(), kMaxDepth);
+      WalkStack(CpuUnwindTables(), RegistersOf(context), StackBounds{}, buffer.frames(), kMaxDepth);
   const StackContent stack{buffer.frames(), walk.depth, StackFlags(walk.end)};
   RecordStack(g_setup.region, stack, thread, Kind::kCpu, events, amount);
 }
@@ -124,7 +126,8 @@ void AnswerStackRequest(TimerCookie cookie, const ucontext_t& context) {
   }
   WalkResult walk{0, StackEnd::kUnreadable};
   if (HasRoom(context)) {
-    walk = WalkStack(g_tables, RegistersOf(context), StackBounds{}, request->frames, kMaxDepth);
+    walk = WalkStack(CpuUnwindTables(), RegistersOf(context), StackBounds{}, request->frames,
+                     kMaxDepth);
   }
   EndStackAnswer(request, walk.depth, walk.end);
 }
@@ -194,7 +197,19 @@ InsideMark::InsideMark() : word_(g_inside.load(std::memory_order_acquire)) {
 InsideMark::~InsideMark() { word_->fetch_sub(1, std::memory_order_relaxed); }
 
 // Async-signal-safe.
-UnwindPublication& CpuUnwindTables() { return g_tables; }
+UnwindPublication& CpuUnwindTables() { return *g_tables.load(std::memory_order_acquire); }
+
+// Cold path only.
+void SetCpuUnwindTables(UnwindShare* share) {
+  g_shared_tables = share;
+  g_tables.store(share != nullptr ? &share->root : &g_private_tables, std::memory_order_release);
+}
+
+// Cold path only.
+void JoinCpuUnwindTables(uint32_t slot, int pid) {
+  if (g_shared_tables == nullptr) return;
+  g_tables.store(&g_shared_tables->Join(slot, pid), std::memory_order_release);
+}
 
 // Async-signal-safe.
 uint64_t StaleCpuSignals() { return g_stale.load(std::memory_order_relaxed); }
@@ -206,7 +221,8 @@ uint64_t CountedCpuNs() { return g_counted_ns.load(std::memory_order_relaxed); }
 void CpuHandlerAfterFork() {
   StackRequestsAfterFork();
   g_scratch.ResetAfterFork();
-  g_tables.AfterForkInChild();
+  // The parent's count of readers is not ours to raise.
+  g_tables.store(&g_private_tables, std::memory_order_relaxed);
   g_inside.store(&g_no_word, std::memory_order_relaxed);
 }
 

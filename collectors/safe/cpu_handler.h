@@ -15,6 +15,7 @@
 #include "collectors/safe/region.h"
 #include "collectors/safe/stack_table.h"
 #include "collectors/safe/unwind.h"
+#include "collectors/safe/unwind_publication.h"
 
 namespace sonde {
 
@@ -73,8 +74,16 @@ class InsideMark {
   std::atomic<uint32_t>* word_;
 };
 
-// Async-signal-safe. The tables that the handler walks with.
+// Async-signal-safe. The tables that the handler walks with: those of SetCpuUnwindTables, or
+// private ones that nobody but a test fills.
 UnwindPublication& CpuUnwindTables();
+
+// Cold path only. Those of the tree, for the process that builds them; null: none could be had.
+void SetCpuUnwindTables(UnwindShare* share);
+
+// Cold path only. In a fork child, before its first timer: `slot` is that of the process in the
+// region.
+void JoinCpuUnwindTables(uint32_t slot, int pid);
 
 // Async-signal-safe. Signals that came from timers deleted meanwhile.
 uint64_t StaleCpuSignals();

@@ -35,6 +35,8 @@ struct Walk {
   bool exact;  // this is that frame: every register counts, and the pc is no return address
   StackEnd end;
   bool unknown_pc;
+  bool not_built;
+  UnwindMisses* misses;
 };
 
 // For addresses on pages that were found readable. Async-signal-safe.
@@ -177,6 +179,33 @@ bool StepWithoutRule(Walk& walk) {
   return StepFramePointer(walk);
 }
 
+// A walk that is cut sees one missing table; its callers' are asked for in one go, by what looks
+// like their return addresses. A wrong guess costs the builder a chunk that nobody uses.
+// Async-signal-safe.
+void AskForCallers(Walk& walk) {
+  constexpr uint64_t kReach = 4096;
+  const StackEnd end = walk.end;
+  const uint64_t from = (walk.sp + kWord - 1) & ~(kWord - 1);
+  for (uint64_t slot = from; slot - from < kReach && slot < walk.limit; slot += kWord) {
+    uint64_t value;
+    if (!ReadWord(walk, slot, &value)) break;
+    const UnwindModule* module = walk.index->Find(value - 1);
+    if (module == nullptr || !module->on_demand || !FollowsCall(walk, value)) continue;
+    walk.misses->Ask(value - 1);
+  }
+  walk.end = end;
+}
+
+// Asks for the table, and goes on as far as that is possible without. Async-signal-safe.
+bool StepBeforeTableIsBuilt(Walk& walk) {
+  walk.not_built = true;
+  if (walk.misses != nullptr) walk.misses->Note(walk.after - 1);
+  if (StepWithoutRule(walk)) return true;
+  if (walk.end == StackEnd::kNoUnwindData) walk.end = StackEnd::kTableNotBuilt;
+  if (walk.misses != nullptr) AskForCallers(walk);
+  return false;
+}
+
 // From a signal handler's return trampoline to the code that the signal interrupted. The stack may
 // change here, in either direction; max_frames bounds a walk that is led in circles.
 // Async-signal-safe.
@@ -277,7 +306,7 @@ bool StepByRule(Walk& walk, const UnwindRule& rule) {
 }
 
 // Async-signal-safe.
-UnwindRule RuleOf(const UnwindModule& module, UnwindRow row) {
+UnwindRule RuleOf(const UnwindTable& module, UnwindRow row) {
   UnwindRule rule;
   rule.cfa = RowCfa(row);
   if (rule.cfa == CfaKind::kWide) return module.rules[RowValue(row)];
@@ -294,6 +323,7 @@ UnwindRule RuleOf(const UnwindModule& module, UnwindRow row) {
 __attribute__((noinline)) bool Step(Walk& walk) {
   walk.module = walk.index->Find(walk.after - 1);
   if (walk.module == nullptr) walk.unknown_pc = true;
+  if (walk.module != nullptr && walk.module->on_demand) return StepBeforeTableIsBuilt(walk);
   if (walk.module == nullptr || walk.module->rows == nullptr) return StepWithoutRule(walk);
   return StepByRule(walk, RuleOf(*walk.module, walk.module->Find(walk.after)));
 }
@@ -308,7 +338,8 @@ inline void FastSteps(Walk& walk) {
   uint64_t top = high < walk.limit ? high : walk.limit;
   uint64_t after = walk.after, sp = walk.sp, rbp = walk.rbp;
   if (sp < low || sp >= high || sp % kWord != 0) return;
-  UnwindModule module = *walk.module;
+  walk.module->Touch();
+  UnwindTable module = *walk.module;
   uint64_t size = module.high - module.low;
   uint64_t* out = walk.frames + walk.depth;
   uint64_t* const out_end = walk.frames + walk.max_frames;
@@ -316,6 +347,7 @@ inline void FastSteps(Walk& walk) {
     if (__builtin_expect(after - 1 - module.low >= size, 0)) {
       const UnwindModule* found = walk.index->Find(after - 1);
       if (found == nullptr || found->rows == nullptr) break;
+      found->Touch();
       module = *found;
       size = module.high - module.low;
     }
@@ -358,10 +390,10 @@ inline void FastSteps(Walk& walk) {
 }  // namespace
 
 WalkResult WalkStack(const UnwindIndex* index, const Registers& registers, StackBounds bounds,
-                     uint64_t* frames_out, uint32_t max_frames) {
-  if (max_frames == 0) return {0, StackEnd::kDepthLimit, false};
+                     uint64_t* frames_out, uint32_t max_frames, UnwindMisses* misses) {
+  if (max_frames == 0) return {0, StackEnd::kDepthLimit};
   frames_out[0] = registers.gpr[kRip];
-  if (index == nullptr) return {1, StackEnd::kNoUnwindData, true};
+  if (index == nullptr) return {1, StackEnd::kNoUnwindData, /*unknown_pc=*/true};
   Walk walk;
   walk.index = index;
   walk.module = index->Find(registers.gpr[kRip]);
@@ -380,16 +412,19 @@ WalkResult WalkStack(const UnwindIndex* index, const Registers& registers, Stack
   walk.exact = true;
   walk.end = StackEnd::kDepthLimit;
   walk.unknown_pc = false;
+  walk.not_built = false;
+  walk.misses = misses;
   do {
     FastSteps(walk);
   } while (walk.depth < max_frames && Step(walk));
-  return {walk.depth, walk.end, walk.unknown_pc};
+  return {walk.depth, walk.end, walk.unknown_pc, walk.not_built};
 }
 
 WalkResult WalkStack(UnwindPublication& publication, const Registers& registers, StackBounds bounds,
                      uint64_t* frames_out, uint32_t max_frames) {
   const UnwindPublication::Reader reader(publication);
-  const WalkResult result = WalkStack(reader.index(), registers, bounds, frames_out, max_frames);
+  const WalkResult result =
+      WalkStack(reader.index(), registers, bounds, frames_out, max_frames, &publication.misses());
   if (result.unknown_pc) publication.NoteUnknownPc();
   return result;
 }

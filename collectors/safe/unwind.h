@@ -11,13 +11,15 @@
 // What stays open is a page that another thread unmaps between the probe and the read; the live
 // stack of a running thread is not such a page.
 //
-// Rules come from the tables of unwind_index.h. Code without them (JIT, assembly) is walked by its
-// frame pointer, and as a frame 0 that has not touched its stack by the return address at rsp.
+// Rules come from the tables of unwind_index.h. Code without them (JIT, assembly, or code whose
+// table is not made yet) is walked by its frame pointer, and as a frame 0 that has not touched its
+// stack by the return address at rsp.
 #pragma once
 
 #include <stdint.h>
 
 #include "collectors/safe/unwind_index.h"
+#include "collectors/safe/unwind_publication.h"
 
 namespace sonde {
 
@@ -34,17 +36,19 @@ struct StackBounds {
 };
 
 enum class StackEnd : uint8_t {
-  kRoot,          // the thread's, process's or fiber's first frame
-  kDepthLimit,    // frames_out is full
-  kNoUnwindData,  // code without a usable rule and without a believable frame pointer
-  kBadFrame,      // a frame that is not above its callee, not aligned, or outside the bounds
-  kUnreadable,    // a frame on a page that cannot be read
+  kRoot,           // the thread's, process's or fiber's first frame
+  kDepthLimit,     // frames_out is full
+  kNoUnwindData,   // code without a usable rule and without a believable frame pointer
+  kBadFrame,       // a frame that is not above its callee, not aligned, or outside the bounds
+  kUnreadable,     // a frame on a page that cannot be read
+  kTableNotBuilt,  // code whose table is made on demand: it is asked for, and not there yet
 };
 
 struct WalkResult {
   uint32_t depth = 0;
   StackEnd end = StackEnd::kNoUnwindData;
   bool unknown_pc = false;  // a pc outside every executable range of the index was met
+  bool not_built = false;   // a pc whose table is made on demand was met before it was made
 };
 
 // Registers of the caller, as after the return from this function. Async-signal-safe.
@@ -63,10 +67,12 @@ __attribute__((always_inline)) inline void CaptureRegisters(Registers* out) {
 // Walks the stack that `registers` describe. frames_out[0] is registers' rip; every further entry
 // is a return address (its call is at address - 1), also where a signal handler interrupted the
 // frame: there it is the interrupted pc + 1. Writes at most max_frames entries. Async-signal-safe.
+// `misses` (may be null) is told which tables were not built.
 WalkResult WalkStack(const UnwindIndex* index, const Registers& registers, StackBounds bounds,
-                     uint64_t* frames_out, uint32_t max_frames);
+                     uint64_t* frames_out, uint32_t max_frames, UnwindMisses* misses = nullptr);
 
-// The same with the index that is published now; notes an unknown pc. Async-signal-safe.
+// The same with the index that is published now; notes what the builder has to look into.
+// Async-signal-safe.
 WalkResult WalkStack(UnwindPublication& publication, const Registers& registers, StackBounds bounds,
                      uint64_t* frames_out, uint32_t max_frames);
 

@@ -3,10 +3,13 @@
 // plain memory. collectors/unwind_tables.h builds and publishes them; collectors/safe/unwind.cc and
 // nothing else reads them on a hot path. Every function here is async-signal-safe.
 //
-//   UnwindIndex ──► lows[count]      start of each executable range, sorted
+//   UnwindIndex ──► lows[count]      start of each range of code, sorted
 //               └─► modules[count] ─► buckets[]  first row of each 256 bytes of text, one u32 each
 //                                  ├► rows[]     4 bytes: where in the 256 bytes, and the rule
 //                                  └► rules[]    the few rules too wide for a row, once each
+//
+// A small object is one range. Of a big one only the chunks that walks came to have a table, and
+// each stretch between them is a range of its own that says so (collectors/unwind_tables.h).
 //
 // One look-up is one bucket, then a scan of about five adjacent rows: two cache lines when cold.
 // Memory: about 6 bytes per 20 bytes of .eh_frame; bounded by the builder's budget.
@@ -87,12 +90,12 @@ constexpr CfaKind RowCfa(UnwindRow row) { return CfaKind{static_cast<uint8_t>(ro
 constexpr uint32_t RowRbp(UnwindRow row) { return row >> kRowRbpShift & 15; }
 constexpr uint32_t RowValue(UnwindRow row) { return row & kRowValueMask; }
 
-struct UnwindModule {
+struct UnwindTable {
   uintptr_t low = 0;  // executable range [low, high)
   uintptr_t high = 0;
   // Where the bucket of address 0 would be: buckets[], less 4 bytes for each 256 below `low`.
   uintptr_t bucket_zero = 0;
-  const UnwindRow* rows = nullptr;  // null: executable, without tables. rows[0] is kNone
+  const UnwindRow* rows = nullptr;  // null: executable, without a table. rows[0] is kNone
   const UnwindRule* rules = nullptr;
 
   // The row in force at pc `after - 1`; low < after <= high. The tables are shifted by that 1 when
@@ -127,6 +130,22 @@ struct UnwindModule {
   }
 };
 
+// A range of the index: an object, a chunk of one, or code that has no table (now).
+struct UnwindModule : UnwindTable {
+  bool on_demand = false;     // the builder can make a table for this range: ask for it
+  mutable uint32_t used = 0;  // a walk came here since the builder looked last; Touch, TakeUsed
+
+  // Async-signal-safe. Reads before it writes: all threads share the cache line.
+  void Touch() const {
+    const std::atomic_ref<uint32_t> word(used);
+    if (word.load(std::memory_order_relaxed) == 0) word.store(1, std::memory_order_relaxed);
+  }
+  // Cold path only.
+  bool TakeUsed() const {
+    return std::atomic_ref<uint32_t>(used).exchange(0, std::memory_order_relaxed) != 0;
+  }
+};
+
 struct UnwindIndex {
   uint32_t count = 0;
   const uintptr_t* lows = nullptr;
@@ -144,67 +163,6 @@ struct UnwindIndex {
     if (first == 0 || pc >= modules[first - 1].high) return nullptr;
     return &modules[first - 1];
   }
-};
-
-// The one pointer through which walkers find the tables, and the count of walkers that are reading.
-//
-// An index that was replaced may be freed once both reader counts have been seen at zero since: a
-// walker that still holds the old index raised one of them before the swap and lowers it only when
-// it is done. New walkers use the count that the writer did not just look at, so a busy process
-// drains too. A walker that never finishes (a thread stopped by a debugger, cancelled, or killed
-// inside) keeps its count raised: then nothing is freed, and the builder's budget, in which retired
-// memory counts, bounds what is kept. Constant-initialised: no index, walks end at their first pc.
-class UnwindPublication {
- public:
-  constexpr UnwindPublication() = default;
-  UnwindPublication(const UnwindPublication&) = delete;
-  UnwindPublication& operator=(const UnwindPublication&) = delete;
-
-  // Async-signal-safe. Holds an index for the time of one walk.
-  class Reader {
-   public:
-    // seq_cst on both sides (with Publish and Idle): either the writer sees the count raised, or
-    // this reader sees the new index.
-    explicit Reader(UnwindPublication& from)
-        : readers_(from.readers_[from.phase_.load(std::memory_order_relaxed) & 1].count) {
-      readers_.fetch_add(1, std::memory_order_seq_cst);
-      index_ = from.index_.load(std::memory_order_seq_cst);
-    }
-    ~Reader() { readers_.fetch_sub(1, std::memory_order_release); }  // pairs with Idle
-    Reader(const Reader&) = delete;
-    Reader& operator=(const Reader&) = delete;
-    const UnwindIndex* index() const { return index_; }
-
-   private:
-    std::atomic<uint32_t>& readers_;
-    const UnwindIndex* index_ = nullptr;
-  };
-
-  // Async-signal-safe. A walk met code that no table and no known mapping covers.
-  void NoteUnknownPc() { unknown_pc_.store(true, std::memory_order_relaxed); }
-
-  // The rest is called by the builder's thread only. Cold path only.
-  bool TakeUnknownPc() { return unknown_pc_.exchange(false, std::memory_order_relaxed); }
-  void Publish(const UnwindIndex* index) { index_.store(index, std::memory_order_seq_cst); }
-  // True if no reader is using count `which` (0 or 1) now.
-  bool Idle(unsigned which) const {
-    return readers_[which].count.load(std::memory_order_seq_cst) == 0;
-  }
-  // Sends new readers to count `which`.
-  void Steer(unsigned which) { phase_.store(which, std::memory_order_relaxed); }
-  // In a forked child: the other threads' walks do not exist here.
-  void AfterForkInChild() {
-    for (auto& readers : readers_) readers.count.store(0, std::memory_order_relaxed);
-  }
-
- private:
-  struct alignas(64) Count {
-    std::atomic<uint32_t> count{0};
-  };
-  std::atomic<const UnwindIndex*> index_{nullptr};
-  std::atomic<uint32_t> phase_{0};
-  std::atomic<bool> unknown_pc_{false};
-  Count readers_[2];
 };
 
 }  // namespace sonde

@@ -75,7 +75,7 @@ const char* Name(sonde::Greg reg) {
   return kNames[reg];
 }
 
-UnwindRule Unpack(const sonde::UnwindModule& module, sonde::UnwindRow row) {
+UnwindRule Unpack(const sonde::UnwindTable& module, sonde::UnwindRow row) {
   UnwindRule rule;
   rule.cfa = sonde::RowCfa(row);
   if (rule.cfa == CfaKind::kWide) return module.rules[sonde::RowValue(row)];

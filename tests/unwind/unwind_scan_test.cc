@@ -94,7 +94,12 @@ TEST(UnwindScan, AnotherObjectAtTheSamePlaceUnderTheSameNameIsNoticed) {
   Plugin second(path);
   ASSERT_TRUE(second.ok()) << dlerror();
   if (second.Answer() != first_answer) GTEST_SKIP() << "the loader chose another place";
-  EXPECT_TRUE(tables.Refresh());
+  // The loader's list is the same: a few objects are looked at each time.
+  bool noticed = false;
+  for (size_t i = 0; i < tables.Status().modules.size() && !noticed; ++i) {
+    noticed = tables.Refresh();
+  }
+  EXPECT_TRUE(noticed);
   const UnwindRow second_row = RowIn(publication, first_answer);
   EXPECT_NE(first_row, 0u);
   EXPECT_NE(second_row, 0u);

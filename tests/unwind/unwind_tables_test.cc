@@ -4,9 +4,8 @@
 
 #include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
@@ -121,17 +120,27 @@ TEST(UnwindTables, BusyReadersDoNotKeepOldTablesForEver) {
   dlclose(plugin);
 }
 
-TEST(UnwindTables, WhatExceedsTheBudgetIsListedAsNotCovered) {
+TEST(UnwindTables, WhatExceedsTheBudgetIsBuiltOnDemand) {
   constexpr size_t kSmall = 64 << 10;
   UnwindPublication publication;
   UnwindTables tables(publication, kSmall);
   ASSERT_TRUE(tables.Refresh());
   const UnwindStatus status = tables.Status();
   ASSERT_NE(FindModule(status, "libc.so"), nullptr);
-  EXPECT_EQ(FindModule(status, "libc.so")->coverage, UnwindCoverage::kOverBudget);
-  EXPECT_GT(status.not_covered, 0u);
-  EXPECT_LE(status.bytes, kSmall + 2 * 4096);  // the index comes on top
+  EXPECT_EQ(FindModule(status, "libc.so")->coverage, UnwindCoverage::kOnDemand);
+  EXPECT_EQ(FindModule(status, "libc.so")->bytes, 0u);
+  EXPECT_LE(status.bytes, kSmall);
   EXPECT_FALSE(Covers(publication, reinterpret_cast<void*>(&qsort)));
+}
+
+TEST(UnwindTables, WithoutAnyBudgetNothingIsPublishedAndTheStatusSaysSo) {
+  UnwindPublication publication;
+  UnwindTables tables(publication, 0);
+  tables.Refresh();
+  tables.BuildMissed();
+  EXPECT_NE(tables.Status().problem, nullptr);
+  const UnwindPublication::Reader reader(publication);
+  EXPECT_EQ(reader.index(), nullptr);
 }
 
 TEST(UnwindTables, NewExecutableMemoryIsKnownAfterAnUnknownPc) {
@@ -149,24 +158,6 @@ TEST(UnwindTables, NewExecutableMemoryIsKnownAfterAnUnknownPc) {
   EXPECT_TRUE(tables.Refresh());
   EXPECT_FALSE(WalkStack(publication, registers, StackBounds(), frames, 4).unknown_pc);
   munmap(code, 4096);
-}
-
-TEST(UnwindTables, AForkedChildWalksWithTheTablesItWasBornWith) {
-  UnwindPublication publication;
-  UnwindTables tables(publication, kDefaultUnwindBudgetBytes);
-  tables.Refresh();
-  const pid_t child = fork();
-  if (child == 0) {
-    publication.AfterForkInChild();
-    Registers registers;
-    CaptureRegisters(&registers);
-    uint64_t frames[64];
-    const WalkResult result = WalkStack(publication, registers, StackBounds(), frames, 64);
-    _exit(result.end == StackEnd::kRoot && result.depth > 5 ? 0 : 1);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
 }
 
 }  // namespace
