@@ -10,8 +10,9 @@ namespace sonde {
 namespace {
 
 constexpr uint64_t kFoldIntervalNs = 1'000'000'000;
-// A fold that is due so soon is done in the wake of a sweep: waking costs as much as a sweep.
-constexpr uint64_t kFoldSlackNs = 100'000'000;
+// Waking costs as much as a sweep. So what is due so soon is done in the same wake, which brings
+// fold and sweep into step for good: half the time between the sweeps of a settled process.
+constexpr uint64_t kSlackNs = CpuSweep::kIdleIntervalNs / 2;
 constexpr int kMaxHz = 1000;
 
 }  // namespace
@@ -80,9 +81,11 @@ void CpuCollector::RemoveReader(FoldSink* reader) {
 }
 
 void CpuCollector::Tick(uint64_t now_ns) {
-  if (now_ns >= sweep_.next_ns()) sweep_.Sweep(now_ns);
+  const bool due = now_ns >= next_ns();
+  const bool fold = due && now_ns + kSlackNs >= next_fold_ns_;
+  if (due && now_ns + (fold ? kSlackNs : 0) >= sweep_.next_ns()) sweep_.Sweep(now_ns);
   unwind_->BuildMissed();
-  if (now_ns + kFoldSlackNs < next_fold_ns_) return;
+  if (!fold) return;
   Fold(now_ns);
   next_fold_ns_ = now_ns + kFoldIntervalNs;
 }

@@ -105,6 +105,7 @@ void HostThreads::Refresh(uint64_t now_ns) {
       const int tid = atoi(entry->name);
       if (tid > 0 && tid != skip_tid_) Update(tid, now_ns);
     }
+    if (size < static_cast<long>(sizeof buffer / 2)) break;  // not filled: there is no more
   }
   std::erase_if(threads_, [&](const auto& item) { return item.second.last_seen_ns != now_ns; });
   listed_ = true;
