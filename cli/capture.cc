@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "cli/progress.h"
+#include "profile/time_text.h"
 
 namespace sonde::cli {
 std::string ProcessOf(const nlohmann::json& status) {
@@ -17,6 +18,17 @@ std::string ProcessOf(const nlohmann::json& status) {
   return "pid " + std::to_string(pid) + (program.empty() ? "" : " " + program);
 }
 
+namespace {
+
+std::string PastQuery(const PastQuestion& past) {
+  if (past.last) return "?last=" + std::to_string(past.last->count()) + "ms";
+  std::string query = "?from=" + FormatTime(past.from_ns.value_or(0));
+  if (past.to_ns) query += "&to=" + FormatTime(*past.to_ns);
+  return query;
+}
+
+}  // namespace
+
 Captured CaptureCpu(Connection* connection, const CaptureOptions& options) {
   Captured captured;
   captured.agent = "plain Go pprof endpoint";
@@ -26,10 +38,18 @@ Captured CaptureCpu(Connection* connection, const CaptureOptions& options) {
     captured.process = ProcessOf(status);
     captured.agent = "agent " + status.value("version", "?");
     captured.cpu_is_off = status.value("/cpu/effective_rate_hz"_json_pointer, 1) == 0;
+  } else if (options.past.asked()) {
+    throw UsageError(connection->description() +
+                     " is a plain Go pprof endpoint: it keeps no recording, so --last, --from and "
+                     "--to cannot be given");
   } else if (options.hz) {
     throw UsageError(connection->description() +
                      " is a plain Go pprof endpoint: its rate is fixed, "
                      "so --hz cannot be given");
+  }
+  if (options.past.asked()) {
+    captured.profile = connection->Get("/debug/pprof/profile" + PastQuery(options.past));
+    return captured;
   }
   std::string path = "/debug/pprof/profile?seconds=" + std::to_string(options.seconds);
   if (options.hz) path += "&hz=" + std::to_string(*options.hz);

@@ -3,6 +3,8 @@
 // cpu and by the front door; one thread.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -10,9 +12,18 @@
 
 namespace sonde::cli {
 
+// A part of the recording of the last minutes, instead of a capture of now.
+struct PastQuestion {
+  std::optional<std::chrono::milliseconds> last;
+  std::optional<int64_t> from_ns;  // since 1970
+  std::optional<int64_t> to_ns;
+  bool asked() const { return last || from_ns || to_ns; }
+};
+
 struct CaptureOptions {
   int seconds = 10;
   std::optional<int> hz;  // the agent's own rate if not given
+  PastQuestion past;
 };
 
 struct Captured {

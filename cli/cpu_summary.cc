@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "profile/cpu_window.h"
+
 namespace sonde::cli {
 namespace {
 
@@ -20,6 +22,10 @@ std::vector<std::string> After(std::string_view sign, const std::vector<std::str
 
 std::vector<std::string> NotCoveredIn(const std::vector<std::string>& comments) {
   return After("not covered: ", comments);
+}
+
+std::vector<std::string> WindowNotesIn(const std::vector<std::string>& comments) {
+  return After(kWindowComment, comments);
 }
 
 std::optional<std::vector<std::string>> DropsIn(const std::vector<std::string>& comments) {

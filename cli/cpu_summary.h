@@ -23,6 +23,8 @@ struct CpuSummary {
 // The sentences that the agent wrote into the profile about what it does not see; none in other
 // profiles.
 std::vector<std::string> NotCoveredIn(const std::vector<std::string>& comments);
+// What it says of its window: shorter than asked, gaps. None for a whole window.
+std::vector<std::string> WindowNotesIn(const std::vector<std::string>& comments);
 // The agent writes what it dropped; nullopt: this profile was not made by an agent, so nobody
 // knows.
 std::optional<std::vector<std::string>> DropsIn(const std::vector<std::string>& comments);

@@ -21,6 +21,8 @@ std::string LostLine(const ProfileView& view) {
 
 void RenderEvidence(Page* page, const CpuHeader& header, const CpuSummary& summary) {
   RenderReportEvidence(page, summary.view);
+  const std::vector<std::string> window = WindowNotesIn(summary.view.comments());
+  for (size_t i = 0; i < window.size(); ++i) page->Line(i == 0 ? "window" : "", window[i]);
   const std::string lost = LostLine(summary.view);
   if (!lost.empty()) page->Line("lost", lost);
   const std::vector<std::string> unseen = NotCoveredIn(summary.view.comments());
@@ -74,6 +76,7 @@ nlohmann::json CpuToJson(const CpuHeader& header, const CpuSummary& summary) {
                {"samples", summary.view.samples()},
                {"lost", LossesToJson(summary.view)},
                {"not_covered", NotCoveredIn(summary.view.comments())},
+               {"window_notes", WindowNotesIn(summary.view.comments())},
                {"comments", summary.view.comments()},
                {"next", header.next}});
   return json;

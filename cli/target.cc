@@ -11,7 +11,8 @@ namespace sonde::cli {
 namespace {
 
 constexpr const char* kForms =
-    "a TARGET is a pid, host:port, a unix socket (path or @name), a saved profile, or pod/NAME";
+    "a TARGET is a pid, host:port, a unix socket (path or @name), a saved profile, a "
+    "region file, or pod/NAME";
 
 std::optional<int> WholeNumber(std::string_view text) {
   int number = 0;
@@ -66,9 +67,10 @@ std::optional<Target> ParsePath(const std::string& text) {
     return target;
   }
   if (exists && text.find('/') != std::string::npos)
-    throw UsageError("'" + text + "' is neither a unix socket nor a saved profile");
+    throw UsageError("'" + text + "' is neither a unix socket nor a saved profile or region file");
   if (text.starts_with("/") || text.starts_with("./") || text.starts_with("../"))
-    throw UsageError("there is no '" + text + "': expected a unix socket or a saved profile");
+    throw UsageError("there is no '" + text +
+                     "': expected a unix socket, a saved profile or a region file");
   return std::nullopt;
 }
 
@@ -110,8 +112,9 @@ Target PidTarget(int pid) {
 }  // namespace
 
 void AddTargetOptions(CLI::App* verb, TargetOptions* options, bool required) {
-  auto* target = verb->add_option("TARGET", options->text,
-                                  "pid, host:port, unix socket, saved profile, or pod/NAME");
+  auto* target =
+      verb->add_option("TARGET", options->text,
+                       "pid, host:port, unix socket, saved profile, region file, or pod/NAME");
   target->type_name("")->required(required);
   const auto add = [verb](const char* name, std::string* value, const char* help,
                           const char* type) {

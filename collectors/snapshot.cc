@@ -67,39 +67,44 @@ std::string ReadMappings(const Region& region) {
   return text;
 }
 
-// A copy with the alignment that the tables need.
-struct AlignedCopy {
-  AlignedCopy(const void* from, size_t size)
-      : bytes(::operator new (std::max<size_t>(size, 1), std::align_val_t{kSectionAlignment})) {
-    if (size != 0) memcpy(bytes, from, size);
-  }
-  ~AlignedCopy() { ::operator delete (bytes, std::align_val_t{kSectionAlignment}); }
-  AlignedCopy(const AlignedCopy&) = delete;
-  AlignedCopy& operator=(const AlignedCopy&) = delete;
-  void* bytes;
-};
+// Text of a header, which may lack its end.
+template <size_t kBytes>
+std::string TextOf(const char (&text)[kBytes]) {
+  return {text, strnlen(text, kBytes)};
+}
 
 }  // namespace
 
-bool ReadSnapshot(const void* bytes, size_t size, Snapshot* snapshot, std::string* error) {
-  *snapshot = {};
-  const AlignedCopy copy(bytes, size);
-  Region region;
+RegionImage::~RegionImage() { ::operator delete (bytes_, std::align_val_t{kSectionAlignment}); }
+
+bool RegionImage::Load(const void* bytes, size_t size, std::string* error) {
+  // A copy, with the alignment that the tables need.
+  ::operator delete (bytes_, std::align_val_t{kSectionAlignment});
+  bytes_ = ::operator new (std::max<size_t>(size, 1), std::align_val_t{kSectionAlignment});
+  if (size != 0) memcpy(bytes_, bytes, size);
   RegionError text;
-  if (!OpenRegion(copy.bytes, size, &region, &text)) {
-    *error = text.c_str();
-    return false;
-  }
+  if (OpenRegion(bytes_, size, &region_, &text)) return true;
+  *error = text.c_str();
+  return false;
+}
+
+bool LooksLikeRegion(const void* bytes, size_t size) {
+  return size >= sizeof kRegionMagic && memcmp(bytes, &kRegionMagic, sizeof kRegionMagic) == 0;
+}
+
+Snapshot ReadSnapshot(const Region& region) {
   const RegionHeader& header = *region.header;
-  snapshot->host_pid = header.host_pid;
-  snapshot->host_start_ticks = header.host_start_ticks;
-  snapshot->boot_id.assign(header.boot_id, strnlen(header.boot_id, sizeof header.boot_id));
-  snapshot->utc_offset_ns = static_cast<int64_t>(header.utc_offset_ns.Load());
-  snapshot->mappings = ReadMappings(region);
-  snapshot->profile.from_ns = header.created_monotonic_ns;
-  for (uint32_t i = 0; i < region.counts.cells; ++i) AppendCell(region, i, &snapshot->profile);
-  AppendDrops(region, &snapshot->profile);
-  return true;
+  Snapshot snapshot;
+  snapshot.host_pid = header.host_pid;
+  snapshot.host_start_ticks = header.host_start_ticks;
+  snapshot.boot_id = TextOf(header.boot_id);
+  snapshot.host_name = TextOf(header.host_name);
+  snapshot.utc_offset_ns = static_cast<int64_t>(header.utc_offset_ns.Load());
+  snapshot.mappings = ReadMappings(region);
+  snapshot.profile.from_ns = header.created_monotonic_ns;
+  for (uint32_t i = 0; i < region.counts.cells; ++i) AppendCell(region, i, &snapshot.profile);
+  AppendDrops(region, &snapshot.profile);
+  return snapshot;
 }
 
 }  // namespace sonde

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads a region as a whole, without a folder: what a dead process left in its file. Used by the
-// CLI. Reentrant. Memory: a copy of the region, and what it held.
+// Reads a region without a folder: what a dead process left in its file, or a live one has in it.
+// Used by the CLI. Reentrant. Memory: a copy of the region, and what it held.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +8,31 @@
 #include <string>
 
 #include "collectors/fold_counts.h"
+#include "collectors/safe/region.h"
 
 namespace sonde {
+
+// A copy of a region, checked.
+class RegionImage {
+ public:
+  RegionImage() = default;
+  ~RegionImage();
+  RegionImage(const RegionImage&) = delete;
+  RegionImage& operator=(const RegionImage&) = delete;
+
+  // `bytes` is what a file held (read, not mapped: a file may shrink); it may be cut off or
+  // hostile. False: `error` says what was expected.
+  [[nodiscard]] bool Load(const void* bytes, size_t size, std::string* error);
+  // Once loaded. Only to be read from.
+  [[nodiscard]] const Region& region() const { return region_; }
+
+ private:
+  void* bytes_ = nullptr;
+  Region region_;
+};
+
+// Whether these are the first bytes of a region, of whatever version.
+[[nodiscard]] bool LooksLikeRegion(const void* bytes, size_t size);
 
 struct Snapshot {
   // All that the cells hold, since they came into use: recent CPU time, not all of the process's.
@@ -20,12 +43,11 @@ struct Snapshot {
   int32_t host_pid = 0;
   uint64_t host_start_ticks = 0;
   std::string boot_id;
+  std::string host_name;
   std::string mappings;  // text, as StoreMappings was given it
 };
 
-// `bytes` is what a file held (read, not mapped: a file may shrink); it may be cut off or hostile.
-// False: `error` says what was expected.
-[[nodiscard]] bool ReadSnapshot(const void* bytes, size_t size, Snapshot* snapshot,
-                                std::string* error);
+// What the tables and the header say. The recording of the last minutes: past.h.
+[[nodiscard]] Snapshot ReadSnapshot(const Region& region);
 
 }  // namespace sonde

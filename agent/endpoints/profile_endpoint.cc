@@ -34,7 +34,8 @@ int64_t UnixNs() {
 
 http::Response ProfileResponse(Context* context, CpuProfileInput input) {
   http::Response response;
-  response.body = BuildCpuProfile(input, context->sources, &context->Symbols());
+  Symbolizer* symbols = context->in_a_hurry ? nullptr : &context->Symbols();
+  response.body = BuildCpuProfile(input, context->sources, symbols);
   response.content_type = "application/octet-stream";
   response.headers.emplace_back("Content-Disposition", "attachment; filename=\"profile\"");
   std::string window = "from=" + FormatTime(input.window.from_unix_ns) +
@@ -69,6 +70,8 @@ class CpuProfileAnswer final : public http::LongAnswer {
     capture_.reset();  // the rate falls back before the slow part
     const int64_t from_ns = input.window.from_unix_ns;
     input.notes = WindowNotes(input.window, from_ns, from_ns + seconds_ * kSecondNs);
+    if (context_->in_a_hurry)
+      input.notes.push_back("cut short: the agent's thread has to pause for the service");
     return ProfileResponse(context_, std::move(input));
   }
 

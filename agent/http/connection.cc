@@ -100,6 +100,10 @@ void Connection::OnTime(int64_t now_ms) {
   Close();  // a client that does not read, or was told why and keeps sending
 }
 
+void Connection::FinishEarly(int64_t now_ms) {
+  if (state_ == State::kWaiting) FinishLongAnswer(now_ms);
+}
+
 void Connection::TimeOutReading(int64_t now_ms) {
   if (idle()) return Close();
   Response response = Response::Text(408, "the request did not arrive in time\n");

@@ -19,7 +19,7 @@ namespace sonde::http {
 
 struct Limits {
   ParserLimits parser;
-  int max_connections = 32;
+  int max_connections = 64;
   int max_refusals = 16;  // further connections that are told 503
   int64_t request_deadline_ms =
       10000;                       // from the first byte (or the accept) to the last of a request
@@ -53,6 +53,8 @@ class Connection {
 
   void OnEvents(short events, int64_t now_ms);
   void OnTime(int64_t now_ms);
+  // A long answer is given now, as far as it is.
+  void FinishEarly(int64_t now_ms);
   // Answers 503 to whatever it asks and closes.
   void RefuseBusy(int64_t now_ms);
   void Close() { state_ = State::kClosed; }

@@ -57,6 +57,18 @@ void Server::Wait(int64_t deadline_ms) {
   DropClosed();
 }
 
+void Server::FinishEarly(int64_t deadline_ms) {
+  for (const auto& connection : connections_) {
+    const int64_t now_ms = NowMs();
+    if (now_ms >= deadline_ms) return;
+    try {
+      connection->FinishEarly(now_ms);
+    } catch (const std::bad_alloc&) {
+      connection->Close();
+    }
+  }
+}
+
 // Listeners first (none while descriptors or room are short), then the connections in their order.
 void Server::FillPollFds() {
   poll_fds_.clear();

@@ -33,6 +33,9 @@ class Server {
   // is on the clock of NowMs(). Call it again and again.
   void Wait(int64_t deadline_ms);
 
+  // Answers every request that waits with what there is now, until the deadline.
+  void FinishEarly(int64_t deadline_ms);
+
   size_t connections() const { return connections_.size(); }
   size_t listeners() const { return listeners_.size(); }
 

@@ -22,6 +22,7 @@
 #include "agent/life/live_heap.h"
 #include "agent/life/live_sources.h"
 #include "agent/life/process_end.h"
+#include "agent/life/region_files.h"
 #include "agent/life/run_dir.h"
 #include "agent/life/self.h"
 #include "agent/life/self_timer.h"
@@ -114,9 +115,11 @@ class Agent {
   void ApplySettings();
   void ConfigureHeap();
   void KeepSignal();
+  void PruneDirectory(uint64_t now_ns);
   void Tick(uint64_t now_ns);
   [[nodiscard]] bool MainThreadHasLeft(uint64_t now_ns);
   void StayDormant();
+  void FinishCaptures();
   [[nodiscard]] bool WakesBySignal() const {
     return g_poll_signal.load(std::memory_order_relaxed) != 0;
   }
@@ -139,6 +142,7 @@ class Agent {
   MainThreadWatch main_thread_;
   bool kernel_ok_ = KernelExpiresTimersInTheirThread();
   uint64_t next_leader_check_ns_ = 0;
+  uint64_t next_prune_ns_ = 0;
   int wanted_hz_ = -1;
   int signal_ = 0;
 };
@@ -242,6 +246,18 @@ void Agent::Tick(uint64_t now_ns) {
   tree_.Tick(now_ns);
   crash_guard_.Tick(UnixMs());
   RefreshClock(TreeRegion());
+  PruneDirectory(now_ns);
+}
+
+// Not at once: a service that starts is busy.
+void Agent::PruneDirectory(uint64_t now_ns) {
+  constexpr uint64_t kFirstNs = 5'000'000'000;
+  constexpr uint64_t kAgainNs = 600'000'000'000;
+  const Settings& settings = config_.current();
+  if (next_prune_ns_ == 0) next_prune_ns_ = now_ns + kFirstNs;
+  if (now_ns < next_prune_ns_ || settings.dir.data[0] == 0) return;
+  next_prune_ns_ = now_ns + kAgainNs;
+  PruneRegionFiles(settings.dir.data, {settings.dir_keep, settings.dir_keep_ms});
 }
 
 int64_t Agent::NextMs(uint64_t now_ns) const {
@@ -268,6 +284,15 @@ void Agent::Run() {
     SetAgentReady();
     server_.Wait(NextMs(now_ns));
   }
+  FinishCaptures();
+}
+
+// The thread must stop, and its sockets go with it: who waits gets what there is, without names,
+// for which a host thread that waits for us has no time.
+void Agent::FinishCaptures() {
+  constexpr int64_t kPatienceMs = 20;
+  context_.in_a_hurry = true;
+  server_.FinishEarly(http::NowMs() + kPatienceMs);
 }
 
 }  // namespace

@@ -8,12 +8,12 @@
 #include "agent/life/self.h"
 #include "agent/life/small_reads.h"
 #include "agent/life/tree.h"
-#include "collectors/cpu_names.h"
 #include "collectors/fold_capture.h"
 #include "collectors/past.h"
 #include "collectors/safe/region_file.h"
 #include "collectors/safe/region_mappings.h"
 #include "collectors/safe/region_ring.h"
+#include "recording/cpu_window_maker.h"
 
 namespace sonde::life {
 namespace {
@@ -25,14 +25,11 @@ constexpr size_t kMaxBuildIds = 4096;
 constexpr uint64_t kRoundNs = 10'000'000'000;  // how often the mappings of a process are read
 constexpr size_t kReadsAtOnce = 8;             // of children, in one fold
 
-int64_t UnixOf(uint64_t monotonic_ns) {
-  return static_cast<int64_t>(monotonic_ns + TreeRegion().header->utc_offset_ns.Load());
-}
+int64_t UtcOffset() { return static_cast<int64_t>(TreeRegion().header->utc_offset_ns.Load()); }
 
 // Before the machine was started is the beginning of everything.
 uint64_t MonotonicOf(int64_t unix_ns) {
-  const auto offset_ns = static_cast<int64_t>(TreeRegion().header->utc_offset_ns.Load());
-  return unix_ns <= offset_ns ? 0 : static_cast<uint64_t>(unix_ns - offset_ns);
+  return unix_ns <= UtcOffset() ? 0 : static_cast<uint64_t>(unix_ns - UtcOffset());
 }
 
 std::string CommandOf(int pid) {
@@ -45,48 +42,7 @@ std::string FileKey(const Mapping& mapping) {
   return mapping.device + ":" + std::to_string(mapping.inode) + ":" + mapping.path;
 }
 
-CpuSample SampleOf(const FoldSample& from) {
-  CpuSample to;
-  to.thread_name = from.thread.name;
-  to.pid = from.thread.pid;
-  to.tid = from.thread.tid;
-  to.count = static_cast<int64_t>(from.events);
-  to.cpu_ns = static_cast<int64_t>(from.amount);
-  to.synthetic_leaf = LeafNameOf(from);
-  if (to.synthetic_leaf.empty()) to.frames = from.frames;
-  return to;
-}
-
-CpuSample SampleOf(const FoldLoss& loss) {
-  CpuSample to;
-  to.synthetic_leaf = LeafNameOf(loss);
-  to.count = static_cast<int64_t>(loss.events);
-  to.cpu_ns = static_cast<int64_t>(loss.amount);
-  to.pid = g_self.pid;
-  return to;
-}
-
 }  // namespace
-
-// Address spaces of a window, each once however many pieces share it.
-class LiveCpu::Spaces {
- public:
-  explicit Spaces(const AddressHistory& history) : history_(history) {}
-  int Of(int pid, const FoldProfile& piece, CpuWindow* window) {
-    const auto [known, fresh] = by_piece_.try_emplace({pid, piece.from_ns}, -1);
-    if (!fresh) return known->second;
-    std::vector<Mapping> space = history_.At(pid, piece.from_ns, piece.to_ns);
-    if (space.empty()) return -1;
-    const auto same = std::ranges::find(window->spaces, space);
-    known->second = static_cast<int>(same - window->spaces.begin());
-    if (same == window->spaces.end()) window->spaces.push_back(std::move(space));
-    return known->second;
-  }
-
- private:
-  const AddressHistory& history_;
-  std::map<std::pair<int, uint64_t>, int> by_piece_;
-};
 
 // Where objects displaced each other while it ran, a piece ends and another begins.
 class LiveCapture : public CpuCapture {
@@ -107,13 +63,13 @@ class LiveCapture : public CpuCapture {
   [[nodiscard]] CpuWindow Collect() override {
     owner_->cpu_->FoldNow();
     CutHere();
-    CpuWindow window;
-    LiveCpu::Spaces spaces(owner_->history_);
-    for (const FoldProfile& piece : pieces_) owner_->AddPiece(piece, &spaces, &window);
+    CpuWindowMaker maker(owner_->history_, UtcOffset(), g_self.pid);
+    for (const FoldProfile& piece : pieces_) maker.AddPiece(piece);
     const uint64_t from_ns = pieces_.front().from_ns;
     const uint64_t to_ns = pieces_.back().to_ns;
     const std::vector<Gap> gaps = owner_->coverage_.GapsIn(from_ns, to_ns);
-    owner_->SetTimes(from_ns, to_ns, gaps, &window);
+    maker.AddGaps(gaps);
+    CpuWindow window = maker.Take();
     window.covered_ns = static_cast<int64_t>(to_ns - from_ns - TotalNs(gaps));
     window.rate_hz = std::max(rate_hz_, owner_->cpu_->effective_hz());
     return window;
@@ -242,26 +198,6 @@ void LiveCpu::Forget() {
     history_.Forget(oldest.start_ns);
 }
 
-void LiveCpu::AddPiece(const FoldProfile& piece, Spaces* spaces, CpuWindow* window) const {
-  for (const FoldSample& sample : piece.samples) {
-    if (sample.kind != Kind::kCpu) continue;
-    CpuSample out = SampleOf(sample);
-    out.space = spaces->Of(out.pid, piece, window);
-    window->samples.push_back(std::move(out));
-  }
-  for (const FoldLoss& loss : piece.losses) {
-    if (loss.kind == Kind::kCpu) window->samples.push_back(SampleOf(loss));
-  }
-}
-
-void LiveCpu::SetTimes(uint64_t from_ns, uint64_t to_ns, const std::vector<Gap>& gaps,
-                       CpuWindow* window) const {
-  window->from_unix_ns = UnixOf(from_ns);
-  window->to_unix_ns = UnixOf(to_ns);
-  for (const Gap& gap : gaps)
-    window->gaps.push_back({UnixOf(gap.from_ns), UnixOf(gap.to_ns), GapReasonText(gap.reason)});
-}
-
 std::unique_ptr<CpuCapture> LiveCpu::OpenCapture(int rate_hz) {
   return std::make_unique<LiveCapture>(this, rate_hz);
 }
@@ -272,17 +208,7 @@ CpuWindow LiveCpu::Past(int64_t from_unix_ns, int64_t to_unix_ns) {
   const std::vector<uint64_t> cuts = history_.Changes();
   const sonde::Past past =
       ReadPast(TreeRegion(), MonotonicOf(from_unix_ns), MonotonicOf(to_unix_ns), kPastBytes, cuts);
-  CpuWindow window;
-  Spaces spaces(history_);
-  for (const FoldProfile& piece : past.pieces) AddPiece(piece, &spaces, &window);
-  if (!past.pieces.empty())
-    SetTimes(past.pieces.front().from_ns, past.pieces.back().to_ns, past.gaps, &window);
-  window.covered_ns = static_cast<int64_t>(past.covered_ns);
-  window.rate_hz = static_cast<int>(past.rate_hz);
-  window.begins_late = past.is_overwritten
-                           ? "older steps gave way, the recording is full (SONDE_REGION_BYTES)"
-                           : "the agent started then";
-  return window;
+  return WindowOf(past, history_, UtcOffset(), g_self.pid);
 }
 
 size_t LiveCpu::memory_bytes() const { return recorder_.memory_bytes() + history_.memory_bytes(); }

@@ -49,8 +49,6 @@ class LiveCpu : private FoldWatcher {
     void OnFoldEnd(uint64_t) override {}
     std::set<int> pids;
   };
-  class Spaces;
-
   void BeforeFold(uint64_t now_ns, bool changed) override;
   void AfterFold(uint64_t now_ns, bool changed) override;
   bool ReadMappings(int pid, uint64_t now_ns);
@@ -58,9 +56,6 @@ class LiveCpu : private FoldWatcher {
   bool ReadSomeAgain(uint64_t now_ns);
   void KeepApart();
   void Forget();
-  void AddPiece(const FoldProfile& piece, Spaces* spaces, CpuWindow* window) const;
-  void SetTimes(uint64_t from_ns, uint64_t to_ns, const std::vector<Gap>& gaps,
-                CpuWindow* window) const;
 
   CpuCollector* const cpu_;
   const std::string executable_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where CPU time goes: a capture of now, or a profile that was saved.
+// Where CPU time goes: a capture of now, the recording of the last minutes, a region file that a
+// process left, or a profile that was saved.
 #include <unistd.h>
 
 #include <iostream>
@@ -7,11 +8,14 @@
 
 #include "cli/capture.h"
 #include "cli/connection.h"
+#include "cli/duration.h"
 #include "cli/export.h"
 #include "cli/proc.h"
+#include "cli/region_file.h"
 #include "cli/render_agentless.h"
 #include "cli/render_cpu.h"
 #include "cli/verbs/verbs.h"
+#include "profile/time_text.h"
 
 namespace sonde::cli {
 namespace {
@@ -19,15 +23,26 @@ namespace {
 constexpr size_t kMaxSavedProfile = size_t{256} << 20;
 constexpr double kTooMuchLost = 0.5;
 
+// As typed.
+struct PastOptions {
+  std::string last, from, to;
+};
+
 struct Options {
   TargetOptions target;
   ReportOptions report;
   CaptureOptions capture;
+  PastOptions past;
 };
 
 std::string NextCommand(const Options& options, bool is_file) {
   const bool saved = options.report.output.ends_with(".pb.gz");
-  const std::string file = is_file ? options.target.text : saved ? options.report.output : "";
+  if (is_file && IsRegionFile(options.target.text) && !saved)
+    return "sonde cpu " + options.target.text +
+           " -o cpu.pb.gz   then   go tool pprof -http=: cpu.pb.gz";
+  const std::string file = is_file && !saved ? options.target.text
+                           : saved           ? options.report.output
+                                             : "";
   if (!file.empty())
     return "go tool pprof -http=: " + file + "   |   sonde cpu " + file + " --by thread";
   return "sonde cpu " + AsTyped(options.target) +
@@ -41,7 +56,12 @@ ExitCode Judge(const Captured& captured, const CpuSummary& summary) {
   return view.lost() > kTooMuchLost * view.total() ? ExitCode::kInconclusive : ExitCode::kClean;
 }
 
-Captured ReadSaved(const std::string& path) {
+Captured ReadSaved(const std::string& path, const PastQuestion& past) {
+  if (IsRegionFile(path)) return ReadRegionFile(path, past);
+  if (past.asked())
+    throw UsageError("'" + path +
+                     "' is a saved profile: --last, --from and --to need an agent or "
+                     "its region file");
   auto bytes = ReadSmallFile(path, kMaxSavedProfile);
   if (!bytes) throw Failure("cannot read " + path);
   Captured captured;
@@ -69,13 +89,45 @@ ExitCode Answer(const Options& options, const Captured& captured, bool is_file) 
 ExitCode Cpu(const Options& options) {
   const Target target = ParseTarget(options.target);
   if (target.kind == Target::Kind::kProfileFile)
-    return Answer(options, ReadSaved(target.name), true);
+    return Answer(options, ReadSaved(target.name, options.capture.past), true);
   try {
     Connection connection = Connection::Open(options.target);
     return Answer(options, CaptureCpu(&connection, options.capture), false);
   } catch (const NoAgent& none) {
     return ShowWithoutAgent(none, options.report.json);
   }
+}
+
+void AddPastOptions(CLI::App* verb, PastOptions* past) {
+  auto* last = verb->add_option("--last", past->last, "From the recording: the last 30s, 5m, 1h")
+                   ->type_name("DURATION");
+  auto* from =
+      verb->add_option("--from", past->from, std::string("From the recording, since ") + kTimeForms)
+          ->type_name("TIME")
+          ->excludes(last);
+  verb->add_option("--to", past->to, "Up to that time (default: now)")
+      ->type_name("TIME")
+      ->needs(from);
+  for (const char* of_now : {"--seconds", "--hz"}) {
+    verb->get_option(of_now)->excludes(last);
+    verb->get_option(of_now)->excludes(from);
+  }
+}
+
+std::optional<int64_t> TimeOf(const char* option, const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  const auto time = ParseTime(text);
+  if (!time)
+    throw UsageError(std::string(option) + ": '" + text + "' is no time: expected " + kTimeForms);
+  return time;
+}
+
+PastQuestion ParsePast(const PastOptions& past) {
+  PastQuestion question;
+  if (!past.last.empty()) question.last = ParseDuration(past.last);
+  question.from_ns = TimeOf("--from", past.from);
+  question.to_ns = TimeOf("--to", past.to);
+  return question;
 }
 
 }  // namespace
@@ -90,8 +142,12 @@ Action DeclareCpu(CLI::App* verb) {
   verb->add_option("--hz", options->capture.hz, "Samples per second of CPU time, while it runs")
       ->check(InRange(1, 1000))
       ->type_name("HZ");
+  AddPastOptions(verb, &options->past);
   AddReportOptions(verb, &options->report);
-  return [options] { return Cpu(*options); };
+  return [options] {
+    options->capture.past = ParsePast(options->past);
+    return Cpu(*options);
+  };
 }
 
 }  // namespace sonde::cli

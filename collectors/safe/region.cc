@@ -111,7 +111,7 @@ bool CheckStart(const RegionHeader& header, uint64_t size, RegionError* error) {
                                                : ": it was written by a newer agent");
   } else if (header.header_bytes != sizeof(RegionHeader)) {
     error->Add("region header has ").Add(header.header_bytes).Add(" bytes, expected ");
-    error->Add(uint64_t{sizeof(RegionHeader)});
+    error->Add(uint64_t{sizeof(RegionHeader)}).Add(": the agent was of another build");
   } else if (header.total_bytes > size) {
     error->Add("region is cut off: ").Add(size).Add(" bytes of ").Add(header.total_bytes);
   } else if (header.bucket_ways != kBucketWays) {

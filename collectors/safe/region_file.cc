@@ -153,7 +153,9 @@ void CloseRegion(Region* region) {
 }
 
 void RefreshClock(const Region& region) {
-  region.header->utc_offset_ns.Store(ClockNs(CLOCK_REALTIME) - MonotonicNs());
+  const uint64_t now_ns = MonotonicNs();
+  region.header->utc_offset_ns.Store(ClockNs(CLOCK_REALTIME) - now_ns);
+  region.header->alive_ns.Store(now_ns);
 }
 
 // The command name may hold anything, brackets and spaces too: count fields from its last bracket.

@@ -31,7 +31,8 @@ struct RegionOrigin {
 // Cold path only. Unmaps the region; its file stays. Nothing may use the region any more.
 void CloseRegion(Region* region);
 
-// Cold path only. Sets UTC = monotonic + offset again; call it about once a second.
+// Cold path only. Sets UTC = monotonic + offset again, and says that the tree lives; call it about
+// once a second.
 void RefreshClock(const Region& region);
 
 // Malloc-safe: may not allocate or block. Field 22 of /proc/PID/stat; 0 when it cannot be read.

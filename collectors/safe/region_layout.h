@@ -161,6 +161,7 @@ struct RegionHeader {
   char host_name[64];  // the same
   uint64_t created_monotonic_ns;
   Shared<uint64_t> utc_offset_ns;
+  Shared<uint64_t> alive_ns;  // when the cold side last looked after it; refreshed with the offset
 
   Shared<uint64_t> cold_owner;    // who evicts: process slot + 1; 0: nobody
   Shared<uint64_t> fold_count;    // of all owners

@@ -14,6 +14,9 @@
 #include <string>
 #include <vector>
 
+#include "collectors/fold.h"
+#include "collectors/fold_recorder.h"
+#include "collectors/past.h"
 #include "collectors/safe/region_file.h"
 #include "collectors/safe/region_mappings.h"
 #include "collectors/snapshot.h"
@@ -66,9 +69,10 @@ TEST_F(RegionInDirectory, IsAPrivateFileThatOutlivesItsMapping) {
 
   std::ifstream file(origin_.path.c_str(), std::ios::binary);
   std::vector<char> bytes((std::istreambuf_iterator<char>(file)), {});
-  Snapshot snapshot;
   std::string error;
-  ASSERT_TRUE(ReadSnapshot(bytes.data(), bytes.size(), &snapshot, &error)) << error;
+  RegionImage image;
+  ASSERT_TRUE(image.Load(bytes.data(), bytes.size(), &error)) << error;
+  const Snapshot snapshot = ReadSnapshot(image.region());
   EXPECT_EQ(snapshot.mappings, "1000-2000 r-xp /bin/x\n");
   EXPECT_EQ(snapshot.host_pid, getpid());
   ASSERT_EQ(snapshot.profile.samples.size(), 1u);
@@ -132,11 +136,23 @@ class HostileRegion : public testing::Test {
     for (uint64_t i = 1; i <= 40; ++i)
       region_.Record(thread, i, 1, 1, static_cast<uint32_t>(1 + i * 3 % 60));
     StoreMappings(*region_, "text\n", 5);
+    const Coverage coverage(0);
+    Folder folder(*region_, Folder::Start::kFromEmpty);
+    Recorder recorder(*region_, &coverage, 1);
+    folder.AddSink(&recorder, 2);
+    for (uint64_t second = 1; second <= 25; ++second) {
+      region_.Record(thread, 3, 1, 1, 4);
+      folder.Fold(second * 1'000'000'000);
+    }
     const char* start = static_cast<const char*>(region_.memory());
     bytes_.assign(start, start + region_.bytes());
   }
   bool Read(const std::vector<char>& bytes, size_t size) {
-    return ReadSnapshot(bytes.data(), size, &snapshot_, &error_);
+    RegionImage image;
+    if (!image.Load(bytes.data(), size, &error_)) return false;
+    snapshot_ = ReadSnapshot(image.region());
+    past_ = ReadPast(image.region(), 0, UINT64_MAX, 1 << 20);
+    return true;
   }
 
   RegionForTesting region_{{.stacks = 64,
@@ -149,12 +165,19 @@ class HostileRegion : public testing::Test {
                             .open_step_bytes = 1024}};
   std::vector<char> bytes_;
   Snapshot snapshot_;
+  Past past_;
   std::string error_;
 };
 
 TEST_F(HostileRegion, IsReadWhenItIsWhole) {
   ASSERT_TRUE(Read(bytes_, bytes_.size())) << error_;
-  EXPECT_EQ(snapshot_.profile.samples.size(), 40u);
+  EXPECT_EQ(snapshot_.profile.samples.size(), 41u);
+  ASSERT_EQ(past_.pieces.size(), 1u);
+  uint64_t events = 0;
+  for (const FoldSample& sample : past_.pieces[0].samples) events += sample.events;
+  for (const FoldLoss& loss : past_.pieces[0].losses) events += loss.events;
+  EXPECT_EQ(events, 25u);
+  EXPECT_EQ(past_.damaged, 0u);
 }
 
 TEST_F(HostileRegion, IsRefusedAtEveryShorterLength) {
@@ -174,6 +197,7 @@ TEST_F(HostileRegion, OfAnotherVersionIsRefusedByNumber) {
 TEST_F(HostileRegion, WithFlippedBitsNeverCrashesTheReader) {
   std::mt19937_64 random(7);
   int refused = 0;
+  int damaged = 0;
   for (int round = 0; round < 20'000; ++round) {
     std::vector<char> broken = bytes_;
     // Half of the flips hit the header, where they do most.
@@ -184,7 +208,9 @@ TEST_F(HostileRegion, WithFlippedBitsNeverCrashesTheReader) {
     refused += !Read(broken, broken.size());
     for (const FoldSample& sample : snapshot_.profile.samples)
       ASSERT_LE(sample.frames.size(), kMaxDepth);
+    damaged += past_.damaged != 0;
   }
+  EXPECT_GT(damaged, 50) << "the ring was not hit";
   EXPECT_GT(refused, 1000);
   EXPECT_LT(refused, 19'000);
 }

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counts of the collectors become the window of a CPU profile: of a live agent's captures and
+// recording, and of a region file. Not thread-safe. Memory: the window.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "collectors/coverage.h"
+#include "collectors/fold_counts.h"
+#include "collectors/past.h"
+#include "profile/address_history.h"
+#include "profile/cpu_window.h"
+
+namespace sonde {
+
+class CpuWindowMaker {
+ public:
+  // UTC = CLOCK_MONOTONIC + utc_offset_ns. Losses belong to process `owner_pid`.
+  CpuWindowMaker(const AddressHistory& history, int64_t utc_offset_ns, int owner_pid)
+      : history_(history), utc_offset_ns_(utc_offset_ns), owner_pid_(owner_pid) {}
+
+  // In order. Addresses of each belong to what was mapped in its time.
+  void AddPiece(const FoldProfile& piece);
+  void AddGaps(const std::vector<Gap>& gaps);
+  // Its time is that of its pieces; coverage and rate are left to the caller.
+  [[nodiscard]] CpuWindow Take() { return std::move(window_); }
+
+ private:
+  int SpaceOf(int pid, const FoldProfile& piece);
+  [[nodiscard]] int64_t UnixOf(uint64_t time_ns) const;
+
+  const AddressHistory& history_;
+  const int64_t utc_offset_ns_;
+  const int owner_pid_;
+  CpuWindow window_;
+  std::map<std::pair<int, uint64_t>, int> by_piece_;  // (pid, start of the piece) → space
+};
+
+// The whole of it, in one step.
+CpuWindow WindowOf(const Past& past, const AddressHistory& history, int64_t utc_offset_ns,
+                   int owner_pid);
+
+}  // namespace sonde
