@@ -95,7 +95,7 @@ const HostThread* HostThreads::RefreshOne(int tid, uint64_t now_ns) {
 void HostThreads::Refresh(uint64_t now_ns) {
   if (task_fd_ < 0) return;
   sys::Call(SYS_lseek, task_fd_, 0L, SEEK_SET);
-  alignas(LinuxDirent64) char buffer[8192];
+  alignas(LinuxDirent64) char buffer[8192] = {};
   for (;;) {
     const long size = sys::Call(SYS_getdents64, task_fd_, buffer, sizeof buffer);
     if (sys::Failed(size) || size == 0) break;
