@@ -86,13 +86,14 @@ void LiveHeap::SwitchOn() {
   if (g_collector == nullptr) g_collector = new HeapCollector(TreeRegion());
   const bool was_on = HeapIsOn();
   const uint64_t now_ns = MonotonicNs();
+  BeatTree(now_ns);  // births are told by that clock
   if (!was_on || g_collector->since_ns() == 0) {
     g_collector->Begin(was_on ? ProcessId{} : TreeProcess(), now_ns);
   }
   cpu_->AddReader(g_collector, 0);
   reading_ = true;
   if (was_on) return;
-  const HeapSetup setup{TreeRegion(), &TreeHeapInterval()};
+  const HeapSetup setup{TreeRegion(), &TreeHeapInterval(), &TreeClockNs()};
   if (SwitchHeapOn(setup, TreeProcess(), ClaimTreeThread(g_self.pid))) {
     SondeCountHeap(true);
   } else {
@@ -145,6 +146,7 @@ void StopHeap() {
   if (!HeapIsOn()) return;
   SondeCountHeap(false);
   SwitchHeapOff();
+  g_heap.filter.Clear();
 }
 
 void LiveHeapAfterFork() { g_collector = nullptr; }

@@ -135,6 +135,8 @@ bool AdoptTree() {
 
 std::atomic<uint64_t>& TreePeriodNs() { return g_words->period_ns; }
 
+std::atomic<uint64_t>& TreeClockNs() { return g_words->heartbeat_ns; }
+
 std::atomic<uint64_t>& TreeHeapInterval() { return g_words->heap_interval; }
 
 void SetTreeTimerLimit(uint32_t limit) {

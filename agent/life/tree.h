@@ -52,6 +52,9 @@ bool AdoptTree();
 // The sampling period that the tree's agent wants; 0: off. Shared by the tree.
 std::atomic<uint64_t>& TreePeriodNs();
 
+// When the agent thread last ticked; CLOCK_MONOTONIC.
+std::atomic<uint64_t>& TreeClockNs();
+
 // Mean bytes between heap samples that the tree's agent wants; 0: off. Shared by the tree.
 std::atomic<uint64_t>& TreeHeapInterval();
 

@@ -6,7 +6,6 @@
 #include "collectors/safe/cpu_timers.h"
 #include "collectors/safe/heap_math.h"
 #include "collectors/safe/live_table.h"
-#include "collectors/safe/region_file.h"
 #include "collectors/safe/region_record.h"
 #include "collectors/safe/scratch.h"
 #include "collectors/safe/sys.h"
@@ -193,7 +192,7 @@ void RecordBlock(const void* block, uint64_t size, uint32_t interval, Kind kind,
   live.tid = ThisTid();
   live.kind = kind;
   live.size = size;
-  live.birth = LiveTicks(g_setup.region, MonotonicNs());
+  live.birth = LiveTicks(g_setup.region, g_setup.clock_ns->load(std::memory_order_relaxed));
   live.interval = interval;
   Enter(live, estimate, WalkFrom(caller, buffer.frames()));
 }
@@ -238,7 +237,8 @@ void HeapAfterFork(ProcessId process, ThreadId thread) {
 void ExemptThisThread() { t_heap.gap = UINT64_MAX; }
 
 uint32_t LiveTicks(const Region& region, uint64_t now_ns) {
-  const uint64_t age_ns = now_ns - region.header->created_monotonic_ns;
+  const uint64_t made_ns = region.header->created_monotonic_ns;
+  const uint64_t age_ns = now_ns > made_ns ? now_ns - made_ns : 0;
   const uint64_t ticks = age_ns / kTickNs;
   return ticks < UINT32_MAX ? static_cast<uint32_t>(ticks) : UINT32_MAX;
 }

@@ -36,6 +36,9 @@ struct HeapSetup {
   Region region;
   // Mean bytes between samples that the tree's agent wants; 0: off. Children follow it.
   std::atomic<uint64_t>* interval = nullptr;
+  // CLOCK_MONOTONIC as the agent last saw it, about once a second: a system call for each sample
+  // would be a tenth of its cost.
+  std::atomic<uint64_t>* clock_ns = nullptr;
 };
 
 // The part that a fork or raw clone wipes. Whole pages.
