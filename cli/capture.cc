@@ -59,4 +59,16 @@ Captured CaptureCpu(Connection* connection, const CaptureOptions& options) {
   return captured;
 }
 
+ObjectPlaces PlacesOf(const Target& target, Connection* connection) {
+  ObjectPlaces places;
+  if (target.kind == Target::Kind::kPid)
+    places.root = "/proc/" + std::to_string(target.pid) + "/root";
+  if (!connection->is_agent()) return places;
+  places.fetch = [connection](const std::string& build_id, uint64_t offset, size_t size) {
+    return connection->Get("/debug/sonde/objects/" + build_id +
+                           "?offset=" + std::to_string(offset) + "&size=" + std::to_string(size));
+  };
+  return places;
+}
+
 }  // namespace sonde::cli

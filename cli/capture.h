@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "cli/add_lines.h"
 #include "cli/connection.h"
 
 namespace sonde::cli {
@@ -35,6 +36,10 @@ struct Captured {
 };
 
 Captured CaptureCpu(Connection* connection, const CaptureOptions& options);
+
+// Where the objects of a target's profiles are: a pid's own root, and its agent. The connection
+// must outlive what is returned.
+ObjectPlaces PlacesOf(const Target& target, Connection* connection);
 
 // "pid 7 redis-server" of an agent's status; empty for anything else.
 std::string ProcessOf(const nlohmann::json& status);

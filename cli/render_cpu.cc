@@ -27,6 +27,7 @@ void RenderEvidence(Page* page, const CpuHeader& header, const CpuSummary& summa
   if (!lost.empty()) page->Line("lost", lost);
   const std::vector<std::string> unseen = NotCoveredIn(summary.view.comments());
   for (size_t i = 0; i < unseen.size(); ++i) page->Line(i == 0 ? "unseen" : "", unseen[i]);
+  if (!header.lines.empty()) page->Line("lines", header.lines);
   if (!header.saved_as.empty()) page->Line("saved", header.saved_as);
   if (!header.next.empty()) page->Line("next", header.next);
 }
@@ -78,6 +79,7 @@ nlohmann::json CpuToJson(const CpuHeader& header, const CpuSummary& summary) {
                {"not_covered", NotCoveredIn(summary.view.comments())},
                {"window_notes", WindowNotesIn(summary.view.comments())},
                {"comments", summary.view.comments()},
+               {"lines", header.lines},
                {"next", header.next}});
   return json;
 }

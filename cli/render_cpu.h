@@ -20,6 +20,7 @@ struct CpuHeader {
   std::string agent;    // "agent 0.1.0", "plain Go pprof", "saved profile"
   std::string saved_as;
   std::string next;
+  std::string lines;  // how many addresses have one, and why others have not; may be empty
 };
 
 // "pid 7 redis-server  0.81 cores over 2.00 s  from …": the first line, also of pictures.

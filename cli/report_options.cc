@@ -94,6 +94,7 @@ void AddReportOptions(CLI::App* verb, ReportOptions* options) {
                    "Format of the output, whatever its name; without -o it goes to stdout")
       ->check(OneOf(FormatNames()))
       ->type_name("text|json|pprof|svg|html|folded|speedscope");
+  AddLineOptions(verb, &options->lines);
   verb->add_flag("--json", options->json, "Answer in JSON");
 }
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "cli/add_lines.h"
 #include "cli/profile_view.h"
 
 namespace CLI {
@@ -21,6 +22,7 @@ struct ReportOptions {
   std::string output;  // a path; "-" is stdout; empty: none
   std::string format;  // as typed; empty: by the output's name
   bool json = false;
+  LineOptions lines;
 
   // What to write to `output`; throws a usage error that lists the formats.
   ReportFormat OutputFormat() const;
@@ -28,7 +30,8 @@ struct ReportOptions {
   bool OnlyDocument() const;
 };
 
-// --top --tree --by --focus --ignore -o -f --json; *options must outlive the parse.
+// --top --tree --by --focus --ignore -o -f --json --lines --debug-dir; *options must outlive the
+// parse.
 void AddReportOptions(CLI::App* verb, ReportOptions* options);
 
 }  // namespace sonde::cli

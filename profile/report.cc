@@ -56,13 +56,16 @@ class Frames {
     return RowFor({file.empty() ? kNoMapping : BaseName(file), "", 0}, location);
   }
 
+  // By function the name alone counts: some of a function's addresses may have a file, others none.
   uint32_t LineRow(const Location& location, const Line& line) {
     if (line.function == kNone) return RowFor({AddressName(profile_, location), "", 0}, location);
     const Function& function = profile_.functions[line.function];
-    const bool by_line = group_by_ == GroupBy::kLine;
-    return RowFor(
-        {profile_.Text(function.name), profile_.Text(function.file), by_line ? line.line : 0},
-        location);
+    const std::string& name = profile_.Text(function.name);
+    const std::string& file = profile_.Text(function.file);
+    if (group_by_ == GroupBy::kLine) return RowFor({name, file, line.line}, location);
+    const uint32_t row = RowFor({name, "", 0}, location);
+    if (rows_[row].file.empty()) rows_[row].file = file;
+    return row;
   }
 
   const std::string& MappingFile(const Location& location) const {

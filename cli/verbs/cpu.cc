@@ -70,14 +70,27 @@ Captured ReadSaved(const std::string& path, const PastQuestion& past) {
   return captured;
 }
 
-ExitCode Answer(const Options& options, const Captured& captured, bool is_file) {
+// Who asks for lines wants them wherever the objects are; a table of functions can do without.
+LineOptions WantedLines(const ReportOptions& report) {
+  LineOptions lines = report.lines;
+  if (lines.mode == "auto" && report.question.by == "line") lines.mode = "on";
+  return lines;
+}
+
+ExitCode Answer(const Options& options, const Captured& captured, const ObjectPlaces& places,
+                bool is_file) {
   ReportQuestion question = options.report.question;
   question.only_pid = captured.only_pid;
-  const CpuSummary summary = SummariseCpu(ReadProfile(captured.profile), question);
-  CpuHeader header{options.target.text, captured.process, captured.agent, "", ""};
+  const LineOptions wanted = WantedLines(options.report);
+  pprof::Profile profile = ReadProfile(captured.profile);
+  const LineOutcome lines = AddLines(wanted, places, &profile);
+  const CpuSummary summary = SummariseCpu(std::move(profile), question);
+  CpuHeader header{options.target.text, captured.process, captured.agent, "", "", ""};
   header.saved_as = options.report.output;
   header.next = NextCommand(options, is_file);
-  if (ExportReport(summary.view, options.report, CpuTitle(header, summary), captured.profile))
+  if (wanted.mode == "on") header.lines = DescribeLines(lines);
+  if (ExportReport(summary.view, options.report, CpuTitle(header, summary),
+                   lines.changed ? "" : captured.profile))
     return ExitCode::kClean;
   if (options.report.json)
     std::cout << CpuToJson(header, summary).dump(2, ' ', false, kReplaceBadUtf8) << "\n";
@@ -89,10 +102,11 @@ ExitCode Answer(const Options& options, const Captured& captured, bool is_file) 
 ExitCode Cpu(const Options& options) {
   const Target target = ParseTarget(options.target);
   if (target.kind == Target::Kind::kProfileFile)
-    return Answer(options, ReadSaved(target.name, options.capture.past), true);
+    return Answer(options, ReadSaved(target.name, options.capture.past), {}, true);
   try {
     Connection connection = Connection::Open(options.target);
-    return Answer(options, CaptureCpu(&connection, options.capture), false);
+    const Captured captured = CaptureCpu(&connection, options.capture);
+    return Answer(options, captured, PlacesOf(target, &connection), false);
   } catch (const NoAgent& none) {
     return ShowWithoutAgent(none, options.report.json);
   }

@@ -79,8 +79,12 @@ ExitCode Look(const Options& options) {
       RenderText(options, connection, captured, summary);
       return ExitCode::kClean;
     }
-    const CpuHeader header{options.target.text, captured.process, captured.agent, "",
-                           "sonde cpu " + AsTyped(options.target)};
+    const CpuHeader header{options.target.text,
+                           captured.process,
+                           captured.agent,
+                           "",
+                           "sonde cpu " + AsTyped(options.target),
+                           ""};
     std::cout << nlohmann::json{{"status", connection.status()},
                                 {"cpu", CpuToJson(header, summary)},
                                 {"not_searched", kNotSearched}}
