@@ -60,6 +60,21 @@ class MemorySource : public ByteSource {
   uint64_t size_;
 };
 
+class TextSource : public ByteSource {
+ public:
+  explicit TextSource(std::string bytes) : bytes_(std::move(bytes)) {}
+
+  uint64_t size() const override { return bytes_.size(); }
+
+  size_t ReadAt(uint64_t offset, void* out, size_t size) const override {
+    if (offset >= bytes_.size()) return 0;
+    return bytes_.copy(static_cast<char*>(out), size, offset);
+  }
+
+ private:
+  const std::string bytes_;
+};
+
 // Not strerror: it asks the locale, and in the agent that is the host's.
 std::string ErrnoText(int error) {
   switch (error) {
@@ -108,6 +123,10 @@ Result<std::unique_ptr<ByteSource>> AdoptFile(int fd, const std::string& path) {
   if (!S_ISREG(status.st_mode)) return Error{path + ": not a regular file"};
   file->set_size(static_cast<uint64_t>(status.st_size));
   return std::unique_ptr<ByteSource>(std::move(file));
+}
+
+std::unique_ptr<ByteSource> OpenText(std::string bytes) {
+  return std::make_unique<TextSource>(std::move(bytes));
 }
 
 std::unique_ptr<ByteSource> OpenMemory(MemoryReader reader, uint64_t base, uint64_t size) {

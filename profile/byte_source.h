@@ -35,6 +35,8 @@ using MemoryReader = std::function<bool(uint64_t address, void* out, size_t size
 Result<std::unique_ptr<ByteSource>> OpenFile(const std::string& path);
 // Takes the descriptor, closes it also on failure.
 Result<std::unique_ptr<ByteSource>> AdoptFile(int fd, const std::string& path);
+// Bytes that are at hand.
+std::unique_ptr<ByteSource> OpenText(std::string bytes);
 // [base, base + size) of a process, seen as a file that starts at base.
 std::unique_ptr<ByteSource> OpenMemory(MemoryReader reader, uint64_t base, uint64_t size);
 

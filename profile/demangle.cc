@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "profile/demangle_rust.h"
 #include "profile/hex.h"
 
 namespace sonde {
@@ -72,7 +73,9 @@ std::string UnescapeRust(std::string_view name) {
 }  // namespace
 
 std::string Demangle(const std::string& name) {
-  if (name.compare(0, 2, "_Z") != 0 || name.size() > kMaxMangledBytes) return name;
+  if (name.size() > kMaxMangledBytes) return name;
+  if (name.compare(0, 2, "_R") == 0) return DemangleRust(name).value_or(name);
+  if (name.compare(0, 2, "_Z") != 0) return name;
   int status = 0;
   const std::unique_ptr<char, Free> text(
       abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Link-time names to what the programmer wrote: C++ (Itanium ABI) and Rust's legacy scheme, whose
-// hash is dropped. Pure function. Allocates through malloc, which in the agent is its own arena.
-// Names longer than kMaxMangledBytes are returned as they are: the demangler needs stack in
-// proportion.
+// Link-time names to what the programmer wrote: C++ (Itanium ABI) and Rust, its v0 scheme and
+// the legacy one, whose hash is dropped. Pure function. Allocates through malloc, which in the
+// agent is its own arena. Names longer than kMaxMangledBytes are returned as they are: the
+// demangler needs stack in proportion.
 #pragma once
 
 #include <cstddef>

@@ -15,6 +15,8 @@ namespace {
 constexpr uint64_t kMaxNoteBytes = 1 << 20;  // node carries 256 notes; nobody needs a megabyte
 constexpr size_t kMaxBuildIdBytes = 64;
 constexpr uint64_t kMaxSectionHeaders = 1 << 20;
+constexpr uint32_t kMaxHashBuckets = 1 << 18;
+constexpr uint64_t kMaxHashChain = 1 << 16;
 
 std::string Decimal(uint64_t value) { return std::to_string(value); }
 
@@ -33,6 +35,39 @@ std::optional<Error> CheckIdent(const Elf64_Ehdr& header) {
                  ": only little endian (1) is supported"};
   }
   return std::nullopt;
+}
+
+// A loaded object, seen as the file that it came from: what was not loaded cannot be read.
+class LoadedFile : public ByteSource {
+ public:
+  LoadedFile(MemoryReader reader, uint64_t bias, std::vector<ElfSegment> segments)
+      : reader_(std::move(reader)), bias_(bias), segments_(std::move(segments)) {}
+
+  uint64_t size() const override {
+    uint64_t end = 0;
+    for (const ElfSegment& s : segments_) end = std::max(end, s.offset + s.file_size);
+    return end;
+  }
+
+  size_t ReadAt(uint64_t offset, void* out, size_t size) const override {
+    for (const ElfSegment& s : segments_) {
+      if (offset < s.offset || offset - s.offset >= s.file_size) continue;
+      const uint64_t inside = offset - s.offset;
+      size = static_cast<size_t>(std::min<uint64_t>(size, s.file_size - inside));
+      return reader_(bias_ + s.address + inside, out, size) ? size : 0;
+    }
+    return 0;
+  }
+
+ private:
+  MemoryReader reader_;
+  uint64_t bias_;
+  std::vector<ElfSegment> segments_;
+};
+
+std::unique_ptr<ByteSource> OpenLoadedFile(MemoryReader reader, uint64_t bias,
+                                           std::vector<ElfSegment> segments) {
+  return std::make_unique<LoadedFile>(std::move(reader), bias, std::move(segments));
 }
 
 uint64_t AlignUp(uint64_t value, uint64_t align) { return (value + align - 1) & ~(align - 1); }
@@ -65,6 +100,8 @@ std::optional<ElfSection::Kind> KindOf(const Elf64_Shdr& section) {
     return ElfSection::Kind::kRela;
   }
   if ((section.sh_flags & SHF_EXECINSTR) != 0) return ElfSection::Kind::kCode;
+  // Perhaps: its name decides.
+  if (section.sh_type == SHT_PROGBITS && section.sh_flags == 0) return ElfSection::Kind::kDebugData;
   return std::nullopt;
 }
 
@@ -72,10 +109,32 @@ std::optional<ElfSection::Kind> KindOf(const Elf64_Shdr& section) {
 
 Result<std::unique_ptr<ElfFile>> ElfFile::Open(std::unique_ptr<ByteSource> source) {
   std::unique_ptr<ElfFile> elf(new ElfFile(std::move(source)));
+  if (auto error = elf->Read()) return *error;
+  return elf;
+}
+
+std::optional<Error> ElfFile::Read() {
   Elf64_Ehdr header;
-  if (auto error = elf->ReadHeader(&header)) return *error;
-  if (auto error = elf->ReadSegments(header)) return *error;
-  elf->ReadSections(header);
+  if (auto error = ReadHeader(&header)) return error;
+  if (auto error = ReadSegments(header)) return error;
+  ReadSections(header);
+  if (BestSymbolTable() == nullptr) ReadDynamic();
+  return std::nullopt;
+}
+
+// The program headers lie behind the first bytes; they say where the rest is.
+Result<std::unique_ptr<ElfFile>> ElfFile::OpenLoaded(const MemoryReader& reader, uint64_t start,
+                                                     uint64_t limit) {
+  auto head = Open(OpenMemory(reader, start, limit - start));
+  if (!head) return head;
+  const auto& segments = (*head)->segments_;
+  const auto first = std::find_if(segments.begin(), segments.end(),
+                                  [](const ElfSegment& s) { return s.offset == 0; });
+  if (first == segments.end()) return Error{"no segment begins with the ELF header"};
+  const uint64_t bias = start - first->address;
+  std::unique_ptr<ElfFile> elf(new ElfFile(OpenLoadedFile(reader, bias, segments)));
+  elf->load_bias_ = bias;
+  if (auto error = elf->Read()) return *error;
   return elf;
 }
 
@@ -107,6 +166,10 @@ std::optional<Error> ElfFile::ReadSegments(const Elf64_Ehdr& header) {
   }
   for (const Elf64_Phdr& p : headers) {
     if (p.p_type == PT_NOTE) ReadNotes(p.p_offset, p.p_filesz, p.p_align);
+    if (p.p_type == PT_DYNAMIC) {
+      dynamic_offset_ = p.p_offset;
+      dynamic_size_ = p.p_filesz;
+    }
     if (p.p_type != PT_LOAD) continue;
     segments_.push_back({p.p_vaddr, p.p_offset, p.p_filesz, p.p_memsz, (p.p_flags & PF_X) != 0});
   }
@@ -156,12 +219,17 @@ void ElfFile::KeepSection(const Elf64_Ehdr& header, const Elf64_Shdr& section,
   if (!kind) return;
   ElfSection kept{*kind, section.sh_addr, section.sh_offset, section.sh_size, section.sh_entsize, 0,
                   0};
+  char name[16] = {};
+  const bool needs_name =
+      kept.kind == ElfSection::Kind::kCode || kept.kind == ElfSection::Kind::kDebugData;
+  if (needs_name && names_offset != UINT64_MAX) {
+    (void)source_->ReadAt(names_offset + section.sh_name, name, sizeof name - 1);
+  }
   if (kept.kind == ElfSection::Kind::kCode) {
-    char name[16] = {};
-    if (names_offset != UINT64_MAX) {
-      (void)source_->ReadAt(names_offset + section.sh_name, name, sizeof name - 1);
-    }
     kept.kind = CodeKind(name);
+  } else if (kept.kind == ElfSection::Kind::kDebugData) {
+    if (std::string_view(name) != ".gnu_debugdata") return;
+    kept.size = ClampSize(section.sh_offset, section.sh_size);
   } else {
     if (section.sh_type == SHT_NOBITS) return;
     kept.size = ClampSize(section.sh_offset, section.sh_size);
@@ -178,6 +246,73 @@ void ElfFile::LinkStrings(const Elf64_Ehdr& header, const Elf64_Shdr& section,
   if (!ReadExact(at, &strings, sizeof strings) || strings.sh_type != SHT_STRTAB) return;
   kept->strings_offset = strings.sh_offset;
   kept->strings_size = ClampSize(strings.sh_offset, strings.sh_size);
+}
+
+// A pointer of the dynamic segment as a file offset. Once loaded, most of them are absolute.
+std::optional<uint64_t> ElfFile::DynamicOffset(uint64_t pointer) const {
+  if (load_bias_ != 0 && pointer >= load_bias_) {
+    if (const auto offset = AddressToOffset(pointer - load_bias_)) return offset;
+  }
+  return AddressToOffset(pointer);
+}
+
+void ElfFile::ReadDynamic() {
+  std::vector<Elf64_Dyn> entries(std::min<uint64_t>(dynamic_size_ / sizeof(Elf64_Dyn), 256));
+  if (!ReadExact(dynamic_offset_, entries.data(), entries.size() * sizeof(Elf64_Dyn))) return;
+  uint64_t symbols = 0;
+  uint64_t strings = 0;
+  uint64_t strings_size = 0;
+  uint64_t hash = 0;
+  uint64_t gnu_hash = 0;
+  for (const Elf64_Dyn& entry : entries) {
+    if (entry.d_tag == DT_SYMTAB) symbols = entry.d_un.d_ptr;
+    if (entry.d_tag == DT_STRTAB) strings = entry.d_un.d_ptr;
+    if (entry.d_tag == DT_STRSZ) strings_size = entry.d_un.d_val;
+    if (entry.d_tag == DT_HASH) hash = entry.d_un.d_ptr;
+    if (entry.d_tag == DT_GNU_HASH) gnu_hash = entry.d_un.d_ptr;
+  }
+  const auto symbols_at = DynamicOffset(symbols);
+  const auto strings_at = DynamicOffset(strings);
+  if (!symbols_at || !strings_at) return;
+  ElfSection table;
+  table.kind = ElfSection::Kind::kDynsym;
+  table.offset = *symbols_at;
+  table.entry_size = sizeof(Elf64_Sym);
+  table.size = ClampSize(*symbols_at, CountSymbols(hash, gnu_hash) * sizeof(Elf64_Sym));
+  table.strings_offset = *strings_at;
+  table.strings_size = ClampSize(*strings_at, strings_size);
+  sections_.push_back(table);
+}
+
+uint64_t ElfFile::CountSymbols(uint64_t hash, uint64_t gnu_hash) const {
+  uint32_t counts[2] = {};  // buckets, chains; a chain a symbol
+  const auto hash_at = hash != 0 ? DynamicOffset(hash) : std::nullopt;
+  if (hash_at && ReadExact(*hash_at, counts, sizeof counts)) return counts[1];
+  const auto gnu_at = gnu_hash != 0 ? DynamicOffset(gnu_hash) : std::nullopt;
+  return gnu_at ? CountByGnuHash(*gnu_at) : 0;
+}
+
+// The last chain ends with the last symbol: its hash has the lowest bit set.
+uint64_t ElfFile::CountByGnuHash(uint64_t at) const {
+  struct {
+    uint32_t buckets;
+    uint32_t first_symbol;
+    uint32_t bloom_words;
+    uint32_t bloom_shift;
+  } head;
+  if (!ReadExact(at, &head, sizeof head) || head.buckets > kMaxHashBuckets) return 0;
+  const uint64_t buckets_at = at + sizeof head + uint64_t{head.bloom_words} * 8;
+  std::vector<uint32_t> buckets(head.buckets);
+  if (!ReadExact(buckets_at, buckets.data(), buckets.size() * 4)) return 0;
+  const uint32_t last = buckets.empty() ? 0 : *std::max_element(buckets.begin(), buckets.end());
+  if (last < head.first_symbol) return head.first_symbol;
+  const uint64_t chains_at = buckets_at + buckets.size() * 4;
+  for (uint64_t symbol = last; symbol - last < kMaxHashChain; ++symbol) {
+    uint32_t value = 1;
+    if (!ReadExact(chains_at + (symbol - head.first_symbol) * 4, &value, sizeof value)) return 0;
+    if ((value & 1) != 0) return symbol + 1;
+  }
+  return 0;
 }
 
 const ElfSection* ElfFile::BestSymbolTable() const {

@@ -20,7 +20,7 @@
 namespace sonde {
 
 struct ElfSection {
-  enum class Kind { kCode, kPlt, kSymtab, kDynsym, kRela };
+  enum class Kind { kCode, kPlt, kSymtab, kDynsym, kRela, kDebugData };
   Kind kind = Kind::kCode;
   uint64_t address = 0;  // link-time
   uint64_t offset = 0;   // in the file
@@ -49,13 +49,19 @@ class ElfFile {
   // 64-bit little-endian objects only; the error says what was found instead.
   static Result<std::unique_ptr<ElfFile>> Open(std::unique_ptr<ByteSource> source);
 
+  // The object whose first bytes are mapped at [start, limit), as far as it was loaded: of its
+  // symbols the dynamic ones. For files that are gone.
+  static Result<std::unique_ptr<ElfFile>> OpenLoaded(const MemoryReader& reader, uint64_t start,
+                                                     uint64_t limit);
+
   const std::vector<ElfSegment>& segments() const { return segments_; }
   const std::vector<ElfSection>& sections() const { return sections_; }
   // Lower-case hex, empty when there is none.
   const std::string& build_id() const { return build_id_; }
   bool is_x86_64() const { return machine_ == EM_X86_64; }
 
-  // .symtab when it holds anything, else .dynsym, else nothing.
+  // .symtab when it holds anything, else .dynsym, else nothing. Without section headers .dynsym is
+  // what the dynamic segment says.
   const ElfSection* BestSymbolTable() const;
   const ElfSection* FindSection(ElfSection::Kind kind) const;
   // The code or PLT section that holds this link-time address; nullptr: none.
@@ -77,6 +83,11 @@ class ElfFile {
 
  private:
   explicit ElfFile(std::unique_ptr<ByteSource> source) : source_(std::move(source)) {}
+  std::optional<Error> Read();
+  void ReadDynamic();
+  std::optional<uint64_t> DynamicOffset(uint64_t pointer) const;
+  uint64_t CountSymbols(uint64_t hash, uint64_t gnu_hash) const;
+  uint64_t CountByGnuHash(uint64_t at) const;
   std::optional<Error> ReadHeader(Elf64_Ehdr* header);
   std::optional<Error> ReadSegments(const Elf64_Ehdr& header);
   void ReadSections(const Elf64_Ehdr& header);
@@ -89,6 +100,9 @@ class ElfFile {
   std::vector<ElfSection> sections_;
   std::string build_id_;
   uint16_t machine_ = 0;
+  uint64_t load_bias_ = 0;  // of an object in memory, whose loader made its pointers absolute
+  uint64_t dynamic_offset_ = 0;
+  uint64_t dynamic_size_ = 0;
 };
 
 // Of the object whose first bytes are mapped at [start, limit): works for the vdso and for files

@@ -211,6 +211,26 @@ Result<MappingTable> ReadMapsOfPid(int pid) {
   return ReadMaps(fd);
 }
 
+bool Mapping::IsGenerated() const {
+  const std::string_view name = path;
+  return name == "//anon" || name.starts_with("[anon:") || name.starts_with("/memfd:") ||
+         name.starts_with("/dev/zero") || name.starts_with("[anon_shmem:");
+}
+
+void SetOwner(int pid, std::vector<Mapping>* mappings) {
+  for (Mapping& mapping : *mappings)
+    if (mapping.IsGenerated() || mapping.deleted) mapping.pid = pid;
+}
+
+bool MoveMainFirst(uint64_t address, std::vector<Mapping>* mappings) {
+  const auto main = std::find_if(mappings->begin(), mappings->end(), [&](const Mapping& m) {
+    return m.Contains(address) || (address >= m.image_start && address < m.image_limit);
+  });
+  if (main == mappings->end()) return false;
+  std::rotate(mappings->begin(), main, main + 1);
+  return true;
+}
+
 void MoveMainFirst(std::string_view path, std::vector<Mapping>* mappings) {
   const auto main = std::find_if(mappings->begin(), mappings->end(),
                                  [&](const Mapping& m) { return m.path == path; });

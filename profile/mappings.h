@@ -28,10 +28,13 @@ struct Mapping {
   // Where offset 0 of this image is mapped, and up to where without a gap; 0: it is not.
   uint64_t image_start = 0;
   uint64_t image_limit = 0;
+  int pid = 0;  // whose memory it is; only of what is no intact file, see SetOwner()
 
   bool Contains(uint64_t address) const { return address >= start && address < limit; }
   // A file of the file system, whatever its state now.
   bool IsFile() const { return !path.empty() && path[0] == '/' && path[1] != '/'; }
+  // Code that some program made at run time, which only a perf map can name.
+  bool IsGenerated() const;
   bool operator==(const Mapping&) const = default;
 };
 
@@ -50,6 +53,13 @@ MappingTable ParseMaps(std::string_view text);
 // to the front, which is where pprof looks for it.
 Result<MappingTable> ReadMaps(int proc_dir_fd);
 Result<MappingTable> ReadMapsOfPid(int pid);
+
+// Notes whose they are in those mappings that cannot be told by their file: generated code, and
+// files that are gone. The others are the same for every process of a tree.
+void SetOwner(int pid, std::vector<Mapping>* mappings);
+
+// Moves the mapping that holds `address` to the front; false if none does.
+bool MoveMainFirst(uint64_t address, std::vector<Mapping>* mappings);
 
 // Moves the first mapping of `path` to the front, keeping the order of the others.
 void MoveMainFirst(std::string_view path, std::vector<Mapping>* mappings);

@@ -18,7 +18,7 @@ uint64_t Mix(uint64_t hash, uint64_t value) {
 }
 
 auto MappingKey(const Mapping& m) {
-  return std::tie(m.start, m.limit, m.offset, m.path, m.build_id);
+  return std::tie(m.start, m.limit, m.offset, m.path, m.build_id, m.pid);
 }
 
 struct MappingLess {
@@ -59,6 +59,7 @@ class ProfileBuilder::Output {
 
   void WriteHeader();
   void ChooseMappings();
+  void ReadPerfMaps(const std::vector<Place>& places);
   void SymbolizeAll();
   void WriteSample(const Stored& sample);
   void WriteComments();
@@ -144,10 +145,29 @@ std::vector<ProfileBuilder::Output::Place> ProfileBuilder::Output::AllPlaces() c
   return places;
 }
 
+// A perf map is read once for all addresses of its process.
+void ProfileBuilder::Output::ReadPerfMaps(const std::vector<Place>& places) {
+  std::map<int, std::vector<uint64_t>> generated;
+  for (const Place& place : places) {
+    const Mapping* mapping = MappingAt(place);
+    if (mapping != nullptr && mapping->IsGenerated() && mapping->pid != 0)
+      generated[mapping->pid].push_back(place.address);
+  }
+  for (auto& [pid, addresses] : generated) {
+    std::sort(addresses.begin(), addresses.end());
+    try {
+      symbolizer_->ReadPerfMap(pid, addresses);
+    } catch (const std::bad_alloc&) {
+      unnamed_for_memory_ += addresses.size();
+    }
+  }
+}
+
 // In address order, which is what the symbolizer is cheapest at.
 void ProfileBuilder::Output::SymbolizeAll() {
-  for (const Place& place : AllPlaces())
-    places_.emplace_hint(places_.end(), place, LocationOf(place));
+  const std::vector<Place> places = AllPlaces();
+  if (symbolizer_ != nullptr) ReadPerfMaps(places);
+  for (const Place& place : places) places_.emplace_hint(places_.end(), place, LocationOf(place));
 }
 
 uint32_t ProfileBuilder::Output::NewLocation(pprof::Location location) {

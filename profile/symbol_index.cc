@@ -40,6 +40,14 @@ SymbolIndex::SymbolIndex(const ElfFile& elf, size_t max_entries)
     begin = std::min(begin, s.address);
     end = std::max(end, s.address + s.size);
   }
+  // Without section headers the segments tell code from data. No section then holds a symbol
+  // without size, so that such symbols name nothing: who knows what lies behind them.
+  const bool has_sections = end != 0;
+  for (const ElfSegment& s : elf.segments()) {
+    if (has_sections || !s.executable || s.address + s.memory_size < s.address) continue;
+    begin = std::min(begin, s.address);
+    end = std::max(end, s.address + s.memory_size);
+  }
   if (begin >= end) table_ = nullptr;
   base_ = begin;
   span_ = std::min<uint64_t>(end - begin, UINT32_MAX);

@@ -5,6 +5,8 @@
 #include <optional>
 
 #include "profile/demangle.h"
+#include "profile/hex.h"
+#include "profile/xz.h"
 
 namespace sonde {
 namespace {
@@ -18,7 +20,8 @@ std::string KeyOf(const Mapping& m) {
   std::string key = m.path;
   key.append("|").append(m.device).append("|").append(std::to_string(m.inode));
   key.append("|").append(m.build_id).append(m.deleted ? "|deleted" : "|");
-  if (!m.IsFile()) key.append(std::to_string(m.start));
+  if (!m.IsFile() || m.deleted)
+    key.append(std::to_string(m.start)).append("|").append(std::to_string(m.pid));
   return key;
 }
 
@@ -28,7 +31,10 @@ struct Symbolizer::Object {
   std::string key;
   std::unique_ptr<ElfFile> elf;    // nullptr: could not be used
   std::unique_ptr<ElfFile> debug;  // separate debug file, if any
+  std::unique_ptr<ElfFile> extra;  // what .gnu_debugdata holds
+  size_t extra_bytes = 0;
   std::optional<SymbolIndex> index;
+  std::optional<SymbolIndex> extra_index;
   std::unordered_map<uint64_t, std::string> names;  // by link-time start
 };
 
@@ -37,6 +43,7 @@ Symbolizer::~Symbolizer() = default;
 
 void Symbolizer::Forget() {
   objects_.clear();
+  generated_.clear();
   name_bytes_ = 0;
 }
 
@@ -44,6 +51,8 @@ size_t Symbolizer::memory_bytes() const {
   size_t sum = name_bytes_;
   for (const auto& object : objects_) {
     if (object->index) sum += object->index->memory_bytes();
+    if (object->extra_index) sum += object->extra_index->memory_bytes();
+    sum += object->extra_bytes;
   }
   return sum;
 }
@@ -54,23 +63,47 @@ void Symbolizer::Note(const std::string& problem) {
 }
 
 Result<std::unique_ptr<ByteSource>> Symbolizer::OpenBytes(const Mapping& mapping) const {
-  if (options_.open) {
-    auto source = options_.open(mapping);
-    if (source) return source;
-  }
   if (!mapping.IsFile()) {
     if (mapping.path != "[vdso]" || !options_.memory) return Error{mapping.path + ": has no file"};
     return OpenMemory(options_.memory, mapping.start, mapping.limit - mapping.start);
   }
-  if (mapping.deleted) return Error{mapping.path + ": was deleted or replaced after it was loaded"};
   return OpenFile(options_.root + mapping.path);
 }
 
-void Symbolizer::Open(const Mapping& mapping, Object* object) {
+// The inode that is mapped, as long as the kernel lets us (map_files wants a capability); else what
+// of it lies in memory, which has the dynamic symbols.
+Result<std::unique_ptr<ElfFile>> Symbolizer::OpenDeleted(const Mapping& mapping) const {
+  auto source = OpenFile("/proc/" + std::to_string(mapping.pid) + "/map_files/" +
+                         Hex(mapping.start) + "-" + Hex(mapping.limit));
+  if (source) {
+    auto elf = ElfFile::Open(std::move(*source));
+    if (elf) return elf;
+  }
+  if (options_.memory && mapping.pid == options_.memory_pid && mapping.image_start != 0)
+    return ElfFile::OpenLoaded(options_.memory, mapping.image_start, mapping.image_limit);
+  return Error{mapping.path + ": was deleted or replaced after it was loaded"};
+}
+
+Result<std::unique_ptr<ElfFile>> Symbolizer::OpenElf(const Mapping& mapping) const {
+  if (options_.open) {
+    auto given = options_.open(mapping);
+    if (given) return ElfFile::Open(std::move(*given));
+  }
   auto source = OpenBytes(mapping);
-  if (!source) return Note(source.error());
-  auto elf = ElfFile::Open(std::move(*source));
-  if (!elf) return Note(mapping.path + ": " + elf.error());
+  if (!source && !mapping.deleted) return Error{source.error()};
+  if (source) {
+    auto elf = ElfFile::Open(std::move(*source));
+    if (!mapping.deleted && elf) return elf;
+    if (!mapping.deleted) return Error{mapping.path + ": " + elf.error()};
+    // The same build put into its place by an upgrade to itself.
+    if (elf && !mapping.build_id.empty() && (*elf)->build_id() == mapping.build_id) return elf;
+  }
+  return OpenDeleted(mapping);
+}
+
+void Symbolizer::Open(const Mapping& mapping, Object* object) {
+  auto elf = OpenElf(mapping);
+  if (!elf) return Note(elf.error());
   const std::string& found = (*elf)->build_id();
   if (!mapping.build_id.empty() && !found.empty() && found != mapping.build_id) {
     return Note(mapping.path + ": build id on disk " + found + ", loaded " + mapping.build_id +
@@ -80,6 +113,26 @@ void Symbolizer::Open(const Mapping& mapping, Object* object) {
   OpenDebugFile(object);
   const ElfFile& names = object->debug ? *object->debug : *object->elf;
   object->index.emplace(names, options_.max_index_bytes / 2 / kEntryBytes);
+  OpenDebugData(object);
+}
+
+// What a stripped program of Fedora's kin has instead of .symtab.
+void Symbolizer::OpenDebugData(Object* object) {
+  const ElfSection* section = object->elf->FindSection(ElfSection::Kind::kDebugData);
+  const ElfSection* table = object->elf->BestSymbolTable();
+  const bool has_names = table != nullptr && table->kind == ElfSection::Kind::kSymtab;
+  if (section == nullptr || has_names || object->debug) return;
+  if (section->size > options_.max_debugdata_bytes) return;
+  std::vector<uint8_t> packed(section->size);
+  if (!object->elf->ReadExact(section->offset, packed.data(), packed.size())) return;
+  auto unpacked = UnpackXz(packed, options_.max_debugdata_bytes);
+  if (!unpacked) return Note(".gnu_debugdata: " + unpacked.error());
+  const size_t bytes = unpacked->size();
+  auto elf = ElfFile::Open(OpenText(std::move(*unpacked)));
+  if (!elf) return Note(".gnu_debugdata: " + elf.error());
+  object->extra = std::move(*elf);
+  object->extra_bytes = bytes;
+  object->extra_index.emplace(*object->extra, options_.max_index_bytes / 4 / kEntryBytes);
 }
 
 // Only for an object without .symtab; a debug file counts only with the same build id.
@@ -148,11 +201,25 @@ std::string Symbolizer::PltName(Object* object, const PltEntry& entry) {
   return name.empty() ? "plt" : Demangle(name).append("@plt");
 }
 
+// The narrower of the two tables' answers: a symbol without size reaches up to the next one of its
+// own table, which may lie behind functions that only the other table knows.
+std::optional<SymbolIndex::Function> Symbolizer::FindFunction(Object* object, uint64_t address,
+                                                              const SymbolIndex** index) {
+  auto function = object->index->Find(address);
+  *index = &*object->index;
+  if (!object->extra_index) return function;
+  const auto other = object->extra_index->Find(address);
+  if (!other || (function && function->size <= other->size)) return function;
+  *index = &*object->extra_index;
+  return other;
+}
+
 // Fills in name, start (still link-time) and size.
 void Symbolizer::NameOf(Object* object, uint64_t address, Symbol* symbol) {
   const auto plt = FindPltEntry(*object->elf, address);
   std::optional<SymbolIndex::Function> function;
-  if (!plt) function = object->index->Find(address);
+  const SymbolIndex* index = nullptr;
+  if (!plt) function = FindFunction(object, address, &index);
   if (!plt && !function) return;
   symbol->start = plt ? plt->address : function->address;
   symbol->size = plt ? plt->size : function->size;
@@ -161,14 +228,43 @@ void Symbolizer::NameOf(Object* object, uint64_t address, Symbol* symbol) {
     symbol->name = known->second;
     return;
   }
-  std::string name = plt ? PltName(object, *plt) : Demangle(object->index->Name(*function));
+  std::string name = plt ? PltName(object, *plt) : Demangle(index->Name(*function));
   symbol->name = Remember(object, symbol->start, std::move(name));
+}
+
+void Symbolizer::ReadPerfMap(int pid, std::span<const uint64_t> addresses) {
+  generated_.erase(pid);
+  if (!options_.open_perf_map || addresses.empty()) return;
+  const auto map = options_.open_perf_map(pid);
+  if (!map) return;
+  std::vector<PerfMapName> names = LookUpPerfMap(**map, addresses);
+  std::map<uint64_t, PerfMapName>& known = generated_[pid];
+  size_t bytes = 0;
+  for (size_t i = 0; i < names.size(); ++i) {
+    bytes += names[i].name.size() + kNameOverhead;
+    if (names[i].name.empty() || bytes > options_.max_name_bytes) continue;
+    known.emplace_hint(known.end(), addresses[i], std::move(names[i]));
+  }
+}
+
+Symbol Symbolizer::LookupGenerated(const Mapping& mapping, uint64_t address) const {
+  Symbol symbol;
+  symbol.module = mapping.path;
+  const auto process = generated_.find(mapping.pid);
+  if (process == generated_.end()) return symbol;
+  const auto found = process->second.find(address);
+  if (found == process->second.end()) return symbol;
+  symbol.name = found->second.name;
+  symbol.start = found->second.start;
+  symbol.size = found->second.size;
+  return symbol;
 }
 
 Symbol Symbolizer::Lookup(const Mapping& mapping, uint64_t address) {
   Symbol symbol;
   symbol.module = mapping.path;
-  if (!mapping.Contains(address) || mapping.path == "//anon") return symbol;
+  if (!mapping.Contains(address)) return symbol;
+  if (mapping.IsGenerated()) return LookupGenerated(mapping, address);
   Object& object = Find(mapping);
   if (object.elf != nullptr) {
     const auto link = object.elf->OffsetToAddress(address - mapping.start + mapping.offset);

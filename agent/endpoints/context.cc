@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/endpoints/context.h"
 
+#include <string>
+
 #include "agent/endpoints/own_memory.h"
+#include "collectors/safe/sys.h"
+#include "profile/perf_map.h"
 
 namespace sonde {
 
@@ -10,7 +14,15 @@ Symbolizer& Context::Symbols() {
     SymbolizerOptions options;
     // Indexes must leave room for the profile itself in the agent's memory.
     options.max_index_bytes = static_cast<size_t>(config->current().memory_limit_bytes) / 4;
+    options.max_debugdata_bytes = options.max_index_bytes;
     options.memory = OwnMemoryReader();
+    options.memory_pid = sources->Status().pid;
+    options.open_perf_map = [own = options.memory_pid](int pid) {
+      // As the process sees its root: a JIT compiler writes there.
+      const std::string root = pid == own ? "" : "/proc/" + std::to_string(pid) + "/root";
+      const auto uid = static_cast<uint32_t>(sys::Call(SYS_geteuid));
+      return OpenPerfMap(root + "/tmp/perf-" + std::to_string(pid) + ".map", uid);
+    };
     symbols_ = std::make_unique<Symbolizer>(std::move(options));
   }
   return *symbols_;

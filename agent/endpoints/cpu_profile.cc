@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/endpoints/cpu_profile.h"
 
+#include <sys/auxv.h>
+
 #include <map>
 #include <utility>
 
@@ -58,7 +60,11 @@ class AddressSpaces {
 
 std::vector<Mapping> MappingsOf(int pid, const AgentStatus& status, AgentSources* sources) {
   std::vector<Mapping> mappings = ParseMaps(sources->Maps(pid)).mappings;
-  MoveMainFirst(status.executable, &mappings);
+  // Started as `ld.so PROGRAM`, /proc/self/exe is the loader; the loader puts the program's own
+  // headers into the auxiliary vector.
+  if (pid != status.pid || !MoveMainFirst(getauxval(AT_PHDR), &mappings))
+    MoveMainFirst(status.executable, &mappings);
+  SetOwner(pid, &mappings);
   AddBuildIds(pid == status.pid ? OwnMemoryReader() : MemoryReader(), &mappings);
   return mappings;
 }

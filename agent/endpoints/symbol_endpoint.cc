@@ -30,6 +30,24 @@ std::string SymbolLine(std::string_view text, const std::vector<Mapping>& mappin
   return symbol.name.empty() ? std::string() : std::string(text) + " " + symbol.name + "\n";
 }
 
+// One pass over the perf map for all of them.
+void ReadPerfMap(std::string_view text, const std::vector<Mapping>& mappings, Symbolizer* symbols) {
+  std::vector<uint64_t> addresses;
+  int pid = 0;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find_first_of("+\r\n "), text.size());
+    const auto address = http::ParseHex(text.substr(0, end));
+    const Mapping* mapping = address ? FindMapping(mappings, *address) : nullptr;
+    if (mapping != nullptr && mapping->IsGenerated()) {
+      pid = mapping->pid;
+      addresses.push_back(*address);
+    }
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  std::sort(addresses.begin(), addresses.end());
+  if (!addresses.empty()) symbols->ReadPerfMap(pid, addresses);
+}
+
 }  // namespace
 
 http::Answer ServeCommandLine(Context& context, const http::Request&) {
@@ -45,7 +63,8 @@ http::Answer ServeSymbols(Context& context, const http::Request& request) {
   std::string text = "num_symbols: 1\n";
   if (addresses.empty()) return {http::Response::Text(200, text), nullptr};
   const AgentStatus status = context.sources->Status();
-  const std::vector<Mapping> mappings = ParseMaps(context.sources->Maps(status.pid)).mappings;
+  const std::vector<Mapping> mappings = MappingsOf(status.pid, status, context.sources);
+  ReadPerfMap(addresses, mappings, &context.Symbols());
   while (!addresses.empty()) {
     const size_t end = std::min(addresses.find_first_of("+\r\n "), addresses.size());
     text += SymbolLine(addresses.substr(0, end), mappings, &context.Symbols());

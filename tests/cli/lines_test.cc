@@ -91,7 +91,8 @@ std::vector<std::vector<Frame>> AskAddr2line(const pprof::Profile& profile) {
     snprintf(text, sizeof text, " %#lx", static_cast<unsigned long>(location.address - kBias));
     addresses += text;
   }
-  std::istringstream lines(Shell(std::string("addr2line -i -f -C -a -e ") + SAMPLE_PIE + addresses));
+  std::istringstream lines(
+      Shell(std::string("addr2line -i -f -C -a -e ") + SAMPLE_PIE + addresses));
   std::vector<std::vector<Frame>> answers;
   for (std::string name, place; std::getline(lines, name);) {
     if (name.starts_with("0x")) {
@@ -105,6 +106,12 @@ std::vector<std::vector<Frame>> AskAddr2line(const pprof::Profile& profile) {
   return answers;
 }
 
+// The symbol table tells "main.cold" from "main", addr2line does not; of two aliases it takes
+// another.
+bool SameFunction(const std::string& ours, const std::string& theirs) {
+  return ours.starts_with(theirs) || (ours == "public_name" && theirs == "__internal_name");
+}
+
 TEST_F(Lines, AgreeWithAddr2lineInlinedFunctionsIncluded) {
   pprof::Profile profile = Profile();
   const LineOutcome outcome = Add(&profile);
@@ -112,19 +119,23 @@ TEST_F(Lines, AgreeWithAddr2lineInlinedFunctionsIncluded) {
   ASSERT_EQ(expected.size(), profile.locations.size());
   size_t compared = 0;
   size_t inlined = 0;
+  size_t padding = 0;
   for (size_t i = 0; i < expected.size(); ++i) {
-    if (expected[i][0].second == 0) continue;  // addr2line does not know either
+    // addr2line does not know either, or it is padding behind a function.
+    if (expected[i][0].second == 0 || expected[i][0].first == "??") continue;
     const auto frames = FramesOf(profile, profile.locations[i]);
+    // Padding behind a function: addr2line counts it to the function.
+    if (frames.empty() && ++padding > 0) continue;
     ++compared;
     inlined += expected[i].size() > 1;
     ASSERT_EQ(frames.size(), expected[i].size()) << std::hex << profile.locations[i].address;
     for (size_t f = 0; f < frames.size(); ++f) EXPECT_EQ(frames[f].second, expected[i][f].second);
-    // The symbol table tells "main.cold" from "main"; addr2line does not.
-    EXPECT_TRUE(frames.back().first.starts_with(expected[i].back().first))
+    EXPECT_TRUE(SameFunction(frames.back().first, expected[i].back().first))
         << frames.back().first << " " << expected[i].back().first;
   }
   EXPECT_GT(compared, 100u);
   EXPECT_GT(inlined, 0u);
+  EXPECT_LT(padding, compared / 5);
   EXPECT_GE(outcome.found, compared);
 }
 

@@ -64,7 +64,7 @@ TEST(RenderCpu, SaysThatNothingWasBurnt) {
   pprof::Profile idle;
   pprof::StringTable strings(&idle.strings);
   idle.sample_types = {{strings.Intern("cpu"), strings.Intern("nanoseconds")}};
-  RenderCpu(out, Terminal{false, false, 100}, {"7", "pid 7 idle", "agent 1", "", ""},
+  RenderCpu(out, Terminal{false, false, 100}, {"7", "pid 7 idle", "agent 1", "", "", ""},
             SummariseCpu(std::move(idle), {}));
   EXPECT_NE(out.str().find("no CPU was burnt"), std::string::npos) << out.str();
 }
