@@ -43,6 +43,13 @@ struct Context {
   ThreadTotals thread_totals;
   ProcessReader process;
 
+  // The object that is being fetched piece by piece.
+  struct ServedObject {
+    std::string build_id;
+    std::unique_ptr<ByteSource> bytes;
+  };
+  ServedObject served_object;
+
   // Made when the first name is asked for; keeps its indexes for the next profile.
   Symbolizer& Symbols();
 

@@ -33,6 +33,8 @@ constexpr Endpoint kTable[] = {
      "where every thread stands, grouped by stack, as JSON"},
     {"GET", "/debug/sonde/memory", Need::kRead, ServeMemory, "format=text",
      "where the memory is, in parts that add up to the RSS and the cgroup, as JSON"},
+    {"GET", "/debug/sonde/objects/{build-id}", Need::kRead, ServeObject, "offset=0, size=1048576",
+     "a piece of a program or library that the service has mapped, for its symbols and lines"},
     {"GET", "/debug/sonde/config", Need::kRead, ServeConfig, "",
      "all settings: value, where it came from, what is accepted"},
     {"POST", "/debug/sonde/config", Need::kChange, ChangeConfig, "name=value, for=10m",
@@ -51,6 +53,13 @@ constexpr MissingProfile kMissing[] = {
 };
 
 }  // namespace
+
+bool IsPathOf(const Endpoint& endpoint, std::string_view path) {
+  const size_t brace = endpoint.path.find('{');
+  if (brace == std::string_view::npos) return endpoint.path == path;
+  return path.size() > brace && path.starts_with(endpoint.path.substr(0, brace)) &&
+         path.find('/', brace) == std::string_view::npos;
+}
 
 std::span<const Endpoint> EndpointTable() { return kTable; }
 std::span<const MissingProfile> MissingProfiles() { return kMissing; }

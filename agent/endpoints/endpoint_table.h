@@ -23,6 +23,9 @@ struct Endpoint {
 
 std::span<const Endpoint> EndpointTable();
 
+// A row's path may end in a {name}, which stands for one more segment of any text.
+bool IsPathOf(const Endpoint& endpoint, std::string_view path);
+
 // Go's profiles that Sonde does not have yet: listed in the index, answered with 404.
 struct MissingProfile {
   std::string_view name;
@@ -43,6 +46,7 @@ http::Answer ServeCommandLine(Context&, const http::Request&);
 http::Answer ServeSymbols(Context&, const http::Request&);
 http::Answer ServeStatus(Context&, const http::Request&);
 http::Answer ServeMemory(Context&, const http::Request&);
+http::Answer ServeObject(Context&, const http::Request&);
 http::Answer ServeConfig(Context&, const http::Request&);
 http::Answer ChangeConfig(Context&, const http::Request&);
 http::Answer SwitchOff(Context&, const http::Request&);

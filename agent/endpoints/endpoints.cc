@@ -19,7 +19,7 @@ struct Match {
 Match FindEndpoint(std::string_view method, std::string_view path) {
   Match match;
   for (const Endpoint& endpoint : EndpointTable()) {
-    if (endpoint.path != path) continue;
+    if (!IsPathOf(endpoint, path)) continue;
     match.allowed_methods += match.allowed_methods.empty() ? "" : ", ";
     match.allowed_methods += endpoint.method == "GET" ? "GET, HEAD" : endpoint.method;
     const bool is_head = method == "HEAD" && endpoint.method == "GET";
@@ -76,7 +76,7 @@ void Endpoints::CountResponse(const std::string& path, int status) {
   // Only paths of the table become labels, so that clients cannot make up series.
   std::string_view label = "other";
   for (const Endpoint& endpoint : EndpointTable()) {
-    if (endpoint.path == path) label = endpoint.path;
+    if (IsPathOf(endpoint, path)) label = endpoint.path;
   }
   ++context_->responses[{std::string(label), status}];
 }
