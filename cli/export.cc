@@ -33,7 +33,7 @@ std::string AsText(const ProfileView& view, const std::string& title) {
 std::string ExportView(const ProfileView& view, ReportFormat format, const std::string& title) {
   switch (format) {
     case ReportFormat::kPprof:
-      return pprof::Encode(view.profile());
+      return pprof::EncodeGz(view.profile());
     case ReportFormat::kSvg:
       return FlameSvg(view, title);
     case ReportFormat::kHtml:

@@ -146,6 +146,12 @@ std::string Printable(std::string_view text) {
 
 std::string ShortFunctionName(std::string_view name) {
   if (name.starts_with("[")) return std::string(name);  // "[signal blocked]" is no C++ name
+  if (name.starts_with("<")) return std::string(name);  // Rust's "<u64>::wrapping_add"
+  // "LazyCompile:*burn /srv/app.js:2:19": a JIT compiler's name and place.
+  const size_t place = name.rfind(' ');
+  if (place != std::string_view::npos && name.find(':', place) != std::string_view::npos &&
+      name.find_first_of("(<") == std::string_view::npos)
+    return std::string(name);
   name = name.substr(0, name.find(" [clone "));
   std::string result = WithoutArguments(name);
   result.erase(result.find_last_not_of(' ') + 1);

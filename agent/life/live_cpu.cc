@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/live_cpu.h"
 
+#include <sys/auxv.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -126,7 +128,9 @@ bool LiveCpu::ReadMappings(int pid, uint64_t now_ns) {
     if (!history_.Knows(pid)) history_.Inherit(pid, command, g_self.pid);
     return false;
   }
-  MoveMainFirst(executable_, &mappings);
+  // Started as `ld.so PROGRAM`, /proc/self/exe is the loader; see MappingsOf().
+  if (!own || !MoveMainFirst(getauxval(AT_PHDR), &mappings)) MoveMainFirst(executable_, &mappings);
+  SetOwner(pid, &mappings);
   for (Mapping& mapping : mappings) {
     const auto known = build_ids_.find(FileKey(mapping));
     if (known != build_ids_.end()) mapping.build_id = known->second;

@@ -12,6 +12,7 @@
 #include "cli/outcome.h"
 #include "cli/render_report.h"
 #include "profile/decode.h"
+#include "profile/gzip.h"
 #include "tests/profile/sample_profile.h"
 
 namespace sonde::cli {
@@ -75,7 +76,9 @@ TEST(Speedscope, WeightsSumUpAndFramesAreInRange) {
 TEST(Pprof, HoldsWhatTheQuestionLeaves) {
   ReportQuestion question;
   question.focus = "scan";
-  const auto profile = pprof::Decode(ExportView(ViewOf(question), ReportFormat::kPprof, ""));
+  const std::string document = ExportView(ViewOf(question), ReportFormat::kPprof, "");
+  EXPECT_TRUE(LooksGzipped(document));
+  const auto profile = pprof::Decode(document);
   ASSERT_TRUE(profile.ok()) << profile.error();
   ASSERT_EQ(profile->samples.size(), 1u);
   EXPECT_EQ(profile->samples[0].values[1], 30 * kMs);

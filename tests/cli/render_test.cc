@@ -52,6 +52,12 @@ TEST(Printable, MakesControlCharactersHarmless) {
   EXPECT_EQ(Printable("evil\033[31m\nname"), "evil?[31m?name");
 }
 
+TEST(ShortFunctionName, KeepsWhatIsNoCxx) {
+  for (const char* name : {"JS:*burn /srv/app.js:2:19", "<u64>::wrapping_add",
+                           "<alloc::vec::Vec<u8> as core::fmt::Debug>::fmt", "[signal blocked]"})
+    EXPECT_EQ(ShortFunctionName(name), name);
+}
+
 TEST(OneLineStack, KeepsTheLeafAndSaysThatMoreWasCut) {
   const std::vector<std::string> stack = {"leaf(int)", "caller()", "main"};
   EXPECT_EQ(OneLineStack(stack, 100), "leaf < caller < main");
