@@ -13,6 +13,7 @@ constexpr uint64_t kFoldIntervalNs = 1'000'000'000;
 // Waking costs as much as a sweep. So what is due so soon is done in the same wake, which brings
 // fold and sweep into step for good: half the time between the sweeps of a settled process.
 constexpr uint64_t kSlackNs = CpuSweep::kIdleIntervalNs / 2;
+constexpr uint64_t kBuildIntervalNs = 100'000'000;
 constexpr int kMaxHz = 1000;
 
 }  // namespace
@@ -81,16 +82,19 @@ void CpuCollector::RemoveReader(FoldSink* reader) {
 }
 
 void CpuCollector::Tick(uint64_t now_ns) {
-  const bool due = now_ns >= next_ns();
+  const bool due = now_ns >= std::min(sweep_.next_ns(), next_fold_ns_);
   const bool fold = due && now_ns + kSlackNs >= next_fold_ns_;
   if (due && now_ns + (fold ? kSlackNs : 0) >= sweep_.next_ns()) sweep_.Sweep(now_ns);
-  unwind_->BuildMissed();
+  // Who came to new code comes to more of it.
+  next_build_ns_ = unwind_->BuildMissed() ? now_ns + kBuildIntervalNs : kNever;
   if (!fold) return;
   Fold(now_ns);
   next_fold_ns_ = now_ns + kFoldIntervalNs;
 }
 
-uint64_t CpuCollector::next_ns() const { return std::min(sweep_.next_ns(), next_fold_ns_); }
+uint64_t CpuCollector::next_ns() const {
+  return std::min({sweep_.next_ns(), next_fold_ns_, next_build_ns_});
+}
 
 void CpuCollector::OnDelta(const FoldDelta& delta) {
   if (delta.kind != Kind::kCpu) return;

@@ -96,7 +96,9 @@ class CpuCollector : private FoldSink {
   int divisor_ = 1;
   int applied_hz_ = -1;
   int applied_signal_ = 0;
+  static constexpr uint64_t kNever = ~uint64_t{0};
   uint64_t next_fold_ns_ = 0;
+  uint64_t next_build_ns_ = kNever;  // of unwind tables
 };
 
 }  // namespace sonde

@@ -89,7 +89,7 @@ class UnwindTables {
   // Builds the chunk of the root that holds `pc`, for a walk from outside. The same return value.
   // Cold path only.
   bool BuildAt(uint64_t pc) {
-    root_.publication().misses().Note(pc);
+    root_.publication().misses().Ask(pc);
     return BuildMissed();
   }
 

@@ -28,7 +28,7 @@ struct Walk {
   uint64_t rbp;
   uint64_t readable_low;  // [readable_low, readable_high) was seen to be readable in this walk
   uint64_t readable_high;
-  StackBounds bounds;
+  const StackBounds* bounds;
   uint64_t limit;       // end of this stack
   uint64_t gregs;       // address of the registers of the last frame that all are known of
   bool gregs_on_stack;  // they are a signal frame's, on memory that has to be checked
@@ -90,7 +90,7 @@ bool ReadGreg(Walk& walk, unsigned reg, uint64_t* value) {
 }
 
 // The end of the stack that sp is on, as far as it is known. Async-signal-safe.
-uint64_t LimitOf(StackBounds bounds, uint64_t sp) {
+uint64_t LimitOf(const StackBounds& bounds, uint64_t sp) {
   const bool inside = sp >= bounds.low && sp < bounds.high;
   return inside ? bounds.high & ~(kWord - 1) : kNoLimit;
 }
@@ -199,7 +199,7 @@ void AskForCallers(Walk& walk) {
 // Asks for the table, and goes on as far as that is possible without. Async-signal-safe.
 bool StepBeforeTableIsBuilt(Walk& walk) {
   walk.not_built = true;
-  if (walk.misses != nullptr) walk.misses->Note(walk.after - 1);
+  if (walk.misses != nullptr) walk.misses->Ask(walk.after - 1);
   if (StepWithoutRule(walk)) return true;
   if (walk.end == StackEnd::kNoUnwindData) walk.end = StackEnd::kTableNotBuilt;
   if (walk.misses != nullptr) AskForCallers(walk);
@@ -221,7 +221,7 @@ bool StepSignal(Walk& walk) {
   walk.after = pc + 1;
   walk.sp = sp;
   walk.rbp = rbp;
-  walk.limit = LimitOf(walk.bounds, sp);
+  walk.limit = LimitOf(*walk.bounds, sp);
   return true;
 }
 
@@ -389,8 +389,9 @@ inline void FastSteps(Walk& walk) {
 
 }  // namespace
 
-WalkResult WalkStack(const UnwindIndex* index, const Registers& registers, StackBounds bounds,
-                     uint64_t* frames_out, uint32_t max_frames, UnwindMisses* misses) {
+WalkResult WalkStack(const UnwindIndex* index, const Registers& registers,
+                     const StackBounds& bounds, uint64_t* frames_out, uint32_t max_frames,
+                     UnwindMisses* misses) {
   if (max_frames == 0) return {0, StackEnd::kDepthLimit};
   frames_out[0] = registers.gpr[kRip];
   if (index == nullptr) return {1, StackEnd::kNoUnwindData, /*unknown_pc=*/true};
@@ -405,7 +406,11 @@ WalkResult WalkStack(const UnwindIndex* index, const Registers& registers, Stack
   walk.rbp = registers.gpr[kRbp];
   walk.readable_low = reinterpret_cast<uint64_t>(&walk) & ~(kPageSize - 1);
   walk.readable_high = walk.readable_low + kPageSize;
-  walk.bounds = bounds;
+  if (bounds.readable && walk.sp >= bounds.low && walk.sp < bounds.high) {
+    walk.readable_low = walk.sp & ~(kPageSize - 1);
+    walk.readable_high = bounds.high & ~(kPageSize - 1);
+  }
+  walk.bounds = &bounds;
   walk.limit = LimitOf(bounds, walk.sp);
   walk.gregs = reinterpret_cast<uint64_t>(registers.gpr);
   walk.gregs_on_stack = false;
@@ -420,12 +425,13 @@ WalkResult WalkStack(const UnwindIndex* index, const Registers& registers, Stack
   return {walk.depth, walk.end, walk.unknown_pc, walk.not_built};
 }
 
-WalkResult WalkStack(UnwindPublication& publication, const Registers& registers, StackBounds bounds,
-                     uint64_t* frames_out, uint32_t max_frames) {
+WalkResult WalkStack(UnwindPublication& publication, const Registers& registers,
+                     const StackBounds& bounds, uint64_t* frames_out, uint32_t max_frames) {
   const UnwindPublication::Reader reader(publication);
   const WalkResult result =
       WalkStack(reader.index(), registers, bounds, frames_out, max_frames, &publication.misses());
   if (result.unknown_pc) publication.NoteUnknownPc();
+  if (result.not_built) publication.misses().CountWalk();
   return result;
 }
 

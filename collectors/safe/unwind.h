@@ -33,6 +33,7 @@ struct Registers {
 struct StackBounds {
   uintptr_t low = 0;
   uintptr_t high = 0;
+  bool readable = false;  // for certain, from every sp inside up to `high`: needs no probes
 };
 
 enum class StackEnd : uint8_t {
@@ -68,12 +69,13 @@ __attribute__((always_inline)) inline void CaptureRegisters(Registers* out) {
 // is a return address (its call is at address - 1), also where a signal handler interrupted the
 // frame: there it is the interrupted pc + 1. Writes at most max_frames entries. Async-signal-safe.
 // `misses` (may be null) is told which tables were not built.
-WalkResult WalkStack(const UnwindIndex* index, const Registers& registers, StackBounds bounds,
-                     uint64_t* frames_out, uint32_t max_frames, UnwindMisses* misses = nullptr);
+WalkResult WalkStack(const UnwindIndex* index, const Registers& registers,
+                     const StackBounds& bounds, uint64_t* frames_out, uint32_t max_frames,
+                     UnwindMisses* misses = nullptr);
 
 // The same with the index that is published now; notes what the builder has to look into.
 // Async-signal-safe.
-WalkResult WalkStack(UnwindPublication& publication, const Registers& registers, StackBounds bounds,
-                     uint64_t* frames_out, uint32_t max_frames);
+WalkResult WalkStack(UnwindPublication& publication, const Registers& registers,
+                     const StackBounds& bounds, uint64_t* frames_out, uint32_t max_frames);
 
 }  // namespace sonde

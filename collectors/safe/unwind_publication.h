@@ -29,13 +29,10 @@ class UnwindMisses {
  public:
   static constexpr uint32_t kSlots = 16;
 
-  // Counts a walk that misses the table of `pc`, and asks for it. Async-signal-safe.
-  void Note(uint64_t pc) {
-    count_.fetch_add(1, std::memory_order_relaxed);
-    Ask(pc);
-  }
+  // Async-signal-safe. Counts a walk that missed a table.
+  void CountWalk() { count_.fetch_add(1, std::memory_order_relaxed); }
 
-  // Async-signal-safe.
+  // Async-signal-safe. Asks for the table of the chunk that `pc` is in.
   void Ask(uint64_t pc) {
     constexpr uint32_t kProbes = 4;
     const uint64_t chunk = pc >> kUnwindChunkShift;
@@ -64,7 +61,7 @@ class UnwindMisses {
     }
   }
 
-  // How often a walk missed a table. Async-signal-safe.
+  // Async-signal-safe. Walks that missed a table, ever.
   uint64_t count() const { return count_.load(std::memory_order_relaxed); }
 
  private:

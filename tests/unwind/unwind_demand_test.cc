@@ -139,7 +139,7 @@ TEST(UnwindDemand, AWalkThatMissesATableSaysSo) {
 void Ask(UnwindPublication& publication, const UnwindModuleStatus& libc, size_t first,
          size_t count) {
   for (size_t i = first; i < first + count; ++i) {
-    publication.misses().Note(libc.text_low + i * kUnwindChunkBytes);
+    publication.misses().Ask(libc.text_low + i * kUnwindChunkBytes);
   }
 }
 
@@ -198,14 +198,13 @@ TEST(UnwindDemand, AnEvictedChunkIsKeptWhileAWalkerReadsIt) {
 
 TEST(UnwindDemand, MissesOfManyChunksAtOnceAreAskedForAgain) {
   UnwindMisses misses;
-  for (uint64_t chunk = 1; chunk <= 100; ++chunk) misses.Note(chunk << kUnwindChunkShift);
+  for (uint64_t chunk = 1; chunk <= 100; ++chunk) misses.Ask(chunk << kUnwindChunkShift);
   size_t taken = 0;
   misses.TakeAll([&](uint64_t low) {
     EXPECT_EQ(low % kUnwindChunkBytes, 0u);
     ++taken;
   });
   EXPECT_EQ(taken, size_t{UnwindMisses::kSlots});
-  EXPECT_EQ(misses.count(), 100u);
   EXPECT_FALSE(misses.any());
 }
 
