@@ -23,7 +23,7 @@ static_assert(sizeof(HeapPrivate) % 4096 == 0);
 
 constexpr int kWipeOnFork = 18;                  // MADV_WIPEONFORK, Linux 4.14
 constexpr uint64_t kLookAgainBytes = 512 << 10;  // while the sampler is off
-constexpr uint64_t kRoomNeeded = 2048;           // of stack below the hook's frame
+constexpr uint64_t kRoomNeeded = 2048;           // of stack below RecordBlock's frame
 constexpr uint64_t kTickNs = 1'000'000'000 / kLiveTicksPerSecond;
 
 constinit HeapSetup g_setup{};
@@ -63,8 +63,29 @@ void NewSeed() {
   g_seed.store(seed, std::memory_order_relaxed);
 }
 
+// The host's floating-point state is put aside for a scope: it may have asked for signals on
+// inexact results, for another rounding, or may look at the flags later. The arithmetic itself has
+// to be in a function that is not inlined into the scope: nothing else keeps the compiler from
+// moving it out.
+class UsualFloatingPoint {
+ public:
+  // Malloc-safe: may not allocate or block.
+  UsualFloatingPoint() {
+    constexpr uint32_t kAsAtStart = 0x1f80;
+    asm volatile("stmxcsr %0\n\tldmxcsr %1" : "=m"(hosts_) : "m"(kAsAtStart) : "memory");
+  }
+  // Malloc-safe: may not allocate or block.
+  ~UsualFloatingPoint() { asm volatile("ldmxcsr %0" : : "m"(hosts_) : "memory"); }
+  UsualFloatingPoint(const UsualFloatingPoint&) = delete;
+  UsualFloatingPoint& operator=(const UsualFloatingPoint&) = delete;
+
+ private:
+  uint32_t hosts_;
+};
+
 // Malloc-safe: may not allocate or block.
 void DrawNextGap(uint32_t interval) {
+  const UsualFloatingPoint scope;
   t_heap.interval = interval;
   t_heap.gap = DrawGap(NextRandom(&t_heap.random), interval);
 }
@@ -84,7 +105,7 @@ struct Estimate {
 };
 
 // Malloc-safe: may not allocate or block. Blocks are whole: a fraction becomes one more at random.
-Estimate EstimateOf(uint64_t size, uint32_t interval) {
+__attribute__((noinline)) Estimate EstimateOf(uint64_t size, uint32_t interval) {
   const double weight = SampleWeight(size, interval);
   const double chance = static_cast<double>(NextRandom(&t_heap.random) >> 11) * 0x1p-53;
   const auto whole = static_cast<uint64_t>(weight);
@@ -152,6 +173,31 @@ void Enter(LiveBlock block, const Estimate& estimate, const StackContent& conten
   }
 }
 
+// Malloc-safe: may not allocate or block. By what the block holds itself: there is no room to weigh
+// it, either.
+void CountNoRoom(Kind kind, uint64_t size) {
+  DropBoth(kind, DropReason::kNoRoomOnStack, {1, size});
+}
+
+// Malloc-safe: may not allocate or block. On its own so that RecordBlock's frame, which looks for
+// room, is small.
+__attribute__((noinline)) void RecordInRoom(const void* block, uint64_t size, uint32_t interval,
+                                            Kind kind, const HookFrame& caller) {
+  const InsideMark inside;
+  const Estimate estimate = EstimateOf(size, interval);
+  const ScratchBuffer buffer(&g_scratch);
+  if (buffer.frames() == nullptr) return DropBoth(kind, DropReason::kScratchBusy, estimate);
+  LiveBlock live;
+  live.address = reinterpret_cast<uintptr_t>(block);
+  live.process_slot = g_heap.process_slot.load(std::memory_order_relaxed);
+  live.tid = ThisTid();
+  live.kind = kind;
+  live.size = size;
+  live.birth = LiveTicks(g_setup.region, g_setup.clock_ns->load(std::memory_order_relaxed));
+  live.interval = interval;
+  Enter(live, estimate, WalkFrom(caller, buffer.frames()));
+}
+
 // Async-signal-safe.
 void SwitchOn(ProcessId process, ThreadId thread) {
   g_heap.process_slot.store(process.slot, std::memory_order_relaxed);
@@ -181,20 +227,9 @@ uint32_t ChooseSample(uint64_t size) {
 
 void RecordBlock(const void* block, uint64_t size, uint32_t interval, Kind kind,
                  const HookFrame& caller) {
-  const InsideMark inside;
-  const Estimate estimate = EstimateOf(size, interval);
-  if (!HasRoom()) return DropBoth(kind, DropReason::kNoRoomOnStack, estimate);
-  const ScratchBuffer buffer(&g_scratch);
-  if (buffer.frames() == nullptr) return DropBoth(kind, DropReason::kScratchBusy, estimate);
-  LiveBlock live;
-  live.address = reinterpret_cast<uintptr_t>(block);
-  live.process_slot = g_heap.process_slot.load(std::memory_order_relaxed);
-  live.tid = ThisTid();
-  live.kind = kind;
-  live.size = size;
-  live.birth = LiveTicks(g_setup.region, g_setup.clock_ns->load(std::memory_order_relaxed));
-  live.interval = interval;
-  Enter(live, estimate, WalkFrom(caller, buffer.frames()));
+  if (!HasRoom()) return CountNoRoom(kind, size);
+  const UsualFloatingPoint scope;
+  RecordInRoom(block, size, interval, kind, caller);
 }
 
 void ForgetBlock(const void* block) {

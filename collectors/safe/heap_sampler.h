@@ -68,9 +68,13 @@ inline bool SampleDue(uint64_t size) {
   return due;
 }
 
+// A host may call malloc with a stack that is not aligned to 16 bytes (assembly, generated code),
+// which libc's does not mind: what the hooks call aligns its own.
+#define SONDE_ANY_STACK __attribute__((force_align_arg_pointer))
+
 // Malloc-safe: may not allocate or block. After SampleDue said so: the interval to record the block
 // with, 0: it is not to be recorded. Draws the next gap.
-uint32_t ChooseSample(uint64_t size);
+SONDE_ANY_STACK uint32_t ChooseSample(uint64_t size);
 
 // Where a hook was called: the frame of the function that the exported one jumped to.
 struct HookFrame {
@@ -87,8 +91,8 @@ __attribute__((always_inline)) inline HookFrame ThisHookFrame() {
 
 // Malloc-safe: may not allocate or block. Counts the block and enters it into the live table. To be
 // called before the host gets it.
-void RecordBlock(const void* block, uint64_t size, uint32_t interval, Kind kind,
-                 const HookFrame& caller);
+SONDE_ANY_STACK void RecordBlock(const void* block, uint64_t size, uint32_t interval, Kind kind,
+                                 const HookFrame& caller);
 
 // Malloc-safe: may not allocate or block. False: the block is not in the table.
 inline bool MayBeSampled(const void* block) {
@@ -97,11 +101,11 @@ inline bool MayBeSampled(const void* block) {
 
 // Malloc-safe: may not allocate or block. The block goes out of the table, if it is there. To be
 // called before the host's allocator may give its address to another.
-void ForgetBlock(const void* block);
+SONDE_ANY_STACK void ForgetBlock(const void* block);
 
 // Malloc-safe: may not allocate or block. The same in two steps, for realloc, which may fail.
-uint32_t HoldBlock(const void* block);
-void ReleaseBlock(const void* block, uint32_t held, bool gone);
+SONDE_ANY_STACK uint32_t HoldBlock(const void* block);
+SONDE_ANY_STACK void ReleaseBlock(const void* block, uint32_t held, bool gone);
 
 // Cold path only. Samples from now on, for this process; false: the kernel cannot wipe pages on a
 // fork, and the sampler stays off. No hook may count while it was off.
