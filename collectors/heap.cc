@@ -21,14 +21,21 @@ struct LiveKeyOfStack {
   uint32_t stack;
   uint32_t generation;
   Kind kind;
-  auto operator<=>(const LiveKeyOfStack&) const = default;
+  bool operator<(const LiveKeyOfStack& other) const {
+    return std::tie(process_slot, stack, generation, kind) <
+           std::tie(other.process_slot, other.stack, other.generation, other.kind);
+  }
 };
 struct LiveSum {
   double objects = 0;
   double bytes = 0;
 };
 
-int64_t Rounded(double value) { return static_cast<int64_t>(value + 0.5); }
+// Of what is not negative; without libm.
+int64_t Rounded(double value) {
+  const auto whole = static_cast<int64_t>(value);
+  return whole + (value - static_cast<double>(whole) >= 0.5 ? 1 : 0);
+}
 
 }  // namespace
 

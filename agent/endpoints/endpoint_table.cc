@@ -16,10 +16,10 @@ constexpr Endpoint kTable[] = {
      "where every thread stands; debug=1: grouped text, debug=2: one by one"},
     {"GET", "/debug/pprof/goroutine", Need::kRead, ServeThreads, "debug=0|1|2",
      "the same, under the name that Go's tools ask for"},
-    {"GET", "/debug/pprof/heap", Need::kRead, ServeHeapProfile, "seconds, age, gc",
+    {"GET", "/debug/pprof/heap", Need::kRead, ServeHeapProfile, "seconds, age, debug=0|1, gc",
      "live heap by call site, gzipped profile.proto; with `seconds` what changed meanwhile; with "
      "`age` (10m) only blocks that are older; `gc` is accepted and ignored"},
-    {"GET", "/debug/pprof/allocs", Need::kRead, ServeAllocsProfile, "seconds, age, gc",
+    {"GET", "/debug/pprof/allocs", Need::kRead, ServeAllocsProfile, "seconds, age, debug=0|1, gc",
      "the same, with all allocations in front"},
     {"GET", "/debug/pprof/cmdline", Need::kRead, ServeCommandLine, "",
      "command line of the process, NUL-separated"},

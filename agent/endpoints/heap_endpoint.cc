@@ -29,6 +29,7 @@ struct HeapRequest {
   const char* default_type = "inuse_space";
   HeapQuery query;
   int64_t seconds = 0;
+  bool text = false;  // debug=1
 };
 
 http::Answer Refuse(int status, std::string text) {
@@ -44,6 +45,8 @@ std::string SinceComment(const HeapSnapshot& snapshot) {
 }
 
 http::Response Respond(Context* context, const HeapRequest& request, HeapProfileInput input) {
+  ++context->profile_downloads[request.name];
+  if (request.text) return http::Response::Text(200, HeapText(input.snapshot, context->sources));
   input.default_type = request.default_type;
   input.comments.push_back(SinceComment(input.snapshot));
   if (request.query.min_age_ms > 0) {
@@ -55,7 +58,6 @@ http::Response Respond(Context* context, const HeapRequest& request, HeapProfile
   response.content_type = "application/octet-stream";
   response.headers.emplace_back("Content-Disposition",
                                 std::string("attachment; filename=\"") + request.name + "\"");
-  ++context->profile_downloads[request.name];
   return response;
 }
 
@@ -127,6 +129,13 @@ bool ReadParameters(const http::Parameters& parameters, int64_t max_seconds, Hea
     }
     request->seconds = *value;
   }
+  if (const std::string* text = http::FindParameter(parameters, "debug")) {
+    if (*text != "0" && *text != "1") {
+      *error = "debug: expected 0 (profile.proto) or 1 (text)\n";
+      return false;
+    }
+    request->text = *text == "1";
+  }
   if (const std::string* text = http::FindParameter(parameters, "age")) {
     const auto age_ms = ParseAgeMs(*text);
     if (!age_ms) {
@@ -170,7 +179,7 @@ http::Answer ServeHeapProfile(Context& context, const http::Request& request) {
 }
 
 http::Answer ServeAllocsProfile(Context& context, const http::Request& request) {
-  return Serve(context, request, {"allocs", "alloc_space", {}, 0});
+  return Serve(context, request, {"allocs", "alloc_space", {}, 0, false});
 }
 
 }  // namespace sonde

@@ -80,6 +80,12 @@ void Add(const HeapSample& what, int sign, HeapSample* to) {
   to->inuse_bytes += sign * what.inuse_bytes;
 }
 
+// "3: 4096 [10: 16384]", live blocks and bytes, all of them ever in brackets.
+std::string SumsText(const HeapSample& sample) {
+  return std::to_string(sample.inuse_objects) + ": " + std::to_string(sample.inuse_bytes) + " [" +
+         std::to_string(sample.alloc_objects) + ": " + std::to_string(sample.alloc_bytes) + "]";
+}
+
 bool IsNothing(const HeapSample& sample) {
   return sample.alloc_objects == 0 && sample.alloc_bytes == 0 && sample.inuse_objects == 0 &&
          sample.inuse_bytes == 0;
@@ -103,6 +109,18 @@ std::string BuildHeapProfile(const HeapProfileInput& input, AgentSources* source
     builder.AddComment("left out by the builder: " + std::to_string(refused) + " stacks");
   }
   return builder.Finish(symbolizer);
+}
+
+std::string HeapText(const HeapSnapshot& snapshot, AgentSources* sources) {
+  HeapSample total;
+  for (const HeapSample& sample : snapshot.samples) Add(sample, 1, &total);
+  std::string text = "heap profile: " + SumsText(total) + " @ heapprofile\n";
+  for (const HeapSample& sample : snapshot.samples) {
+    text += SumsText(sample) + " @";
+    for (const uint64_t frame : sample.frames) text += " " + HexText(frame);
+    text += sample.synthetic_leaf.empty() ? "\n" : "\n# " + ValidUtf8(sample.synthetic_leaf) + "\n";
+  }
+  return text + "\nMAPPED_LIBRARIES:\n" + sources->Maps(sources->Status().pid);
 }
 
 HeapSnapshot HeapDelta(const HeapSnapshot& before, HeapSnapshot after) {

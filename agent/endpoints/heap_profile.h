@@ -24,6 +24,10 @@ struct HeapProfileInput {
 std::string BuildHeapProfile(const HeapProfileInput& input, AgentSources* sources,
                              Symbolizer* symbolizer);
 
+// As text, in the format of gperftools' heap profiles ("heapprofile": estimates, not to be scaled),
+// which `go tool pprof` reads too; then the mappings of the main process.
+std::string HeapText(const HeapSnapshot& snapshot, AgentSources* sources);
+
 // What `after` has more than `before`; in use may be less than nothing.
 HeapSnapshot HeapDelta(const HeapSnapshot& before, HeapSnapshot after);
 

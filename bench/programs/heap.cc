@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a malloc + free pair costs: hot (the block that was just freed), and in a working set of
 // 100,000 live blocks of 16 … 271 bytes, of which a random one is replaced. CPU ns a pair of the
-// measuring thread, with one thread and with two. Arguments: the number of threads, and "hot" for the
-// first of the two only.
+// measuring thread, with one thread and with two. Arguments: the number of threads, and "hot" for
+// the first of the two only.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -108,7 +108,8 @@ int main(int argc, char** argv) {
     return 0;
   }
   std::vector<std::thread> others;
-  for (int i = 1; i < threads; ++i) others.emplace_back(Measure, 7777u + static_cast<unsigned>(i), false);
+  for (int i = 1; i < threads; ++i)
+    others.emplace_back(Measure, 7777u + static_cast<unsigned>(i), false);
   Measure(42, true);
   for (std::thread& other : others) other.join();
   if (threads == 1) SingleCalls();

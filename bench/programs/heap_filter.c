@@ -22,7 +22,7 @@ __attribute__((noinline)) static void Slow(void* block) { __asm__ volatile("" : 
 #if FILTER == 1
 #define MAY_HOLD(at) (g_filter[(uint16_t)((at) >> 4)] != 0)
 #elif FILTER == 2
-#define MAY_HOLD(at) (g_filter[((at) * 0x9e3779b97f4a7c15u) >> 48] != 0)
+#define MAY_HOLD(at) (g_filter[((at)*0x9e3779b97f4a7c15u) >> 48] != 0)
 #elif FILTER == 3
 #define MAY_HOLD(at) ((g_filter[((at) >> 15) & 0xfffff] >> (((at) >> 12) & 7) & 1) != 0)
 #elif FILTER == 4
@@ -30,7 +30,7 @@ __attribute__((noinline)) static void Slow(void* block) { __asm__ volatile("" : 
 #elif FILTER == 5
 #define MAY_HOLD(at) (g_filter[((at) >> 4) & 0x3fff] != 0)
 #else
-#define MAY_HOLD(at) 0
+#define MAY_HOLD(at) ((at) == 0 && 0)
 #endif
 
 static void* StartMalloc(size_t size) {

@@ -110,7 +110,9 @@ __attribute__((noinline)) Estimate EstimateOf(uint64_t size, uint32_t interval) 
   const double chance = static_cast<double>(NextRandom(&t_heap.random) >> 11) * 0x1p-53;
   const auto whole = static_cast<uint64_t>(weight);
   const bool up = chance < weight - static_cast<double>(whole);
-  return {whole + up, static_cast<uint64_t>(weight * static_cast<double>(size) + 0.5)};
+  const double bytes = weight * static_cast<double>(size);
+  const auto whole_bytes = static_cast<uint64_t>(bytes);
+  return {whole + up, whole_bytes + (bytes - static_cast<double>(whole_bytes) >= 0.5)};
 }
 
 // Malloc-safe: may not allocate or block. The frames from the hook's caller on, every one a return

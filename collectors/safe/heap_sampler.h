@@ -48,7 +48,7 @@ struct alignas(4096) HeapPrivate {
   std::atomic<uint32_t> process_slot;
   std::atomic<uint64_t> thread;  // whom cells are counted for: the process's first
 };
-extern HeapPrivate g_heap;
+extern HeapPrivate g_heap;  // NOLINT(bugprone-dynamic-static-initializers): it is constinit
 
 // The sampler's state of a thread.
 struct HeapThread {
@@ -57,6 +57,7 @@ struct HeapThread {
   uint32_t interval;  // that the gap was drawn with
   uint32_t tid;
 };
+// NOLINTNEXTLINE(bugprone-dynamic-static-initializers): it is constinit
 extern constinit thread_local HeapThread t_heap;
 
 // Malloc-safe: may not allocate or block. Takes size + 1 from the thread's gap; true: that was more

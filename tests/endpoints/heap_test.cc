@@ -84,12 +84,21 @@ TEST_F(HeapEndpoint, ACollectionOfGarbageIsAcceptedAndIgnored) {
 }
 
 TEST_F(HeapEndpoint, BadParametersSayWhatWasExpected) {
-  for (const char* query : {"age=x", "age=-1", "age=", "age=9999999999d", "seconds=0", "seconds=x",
-                            "seconds=99999999"}) {
+  for (const char* query : {"debug=2", "age=x", "age=-1", "age=", "age=9999999999d", "seconds=0",
+                            "seconds=x", "seconds=99999999"}) {
     const http::Answer answer = Get(ServeHeapProfile, query);
     EXPECT_EQ(answer.response.status, 400) << query;
     EXPECT_NE(answer.response.body.find("expected"), std::string::npos) << query;
   }
+}
+
+TEST_F(HeapEndpoint, DebugIsTextWithTheSameSums) {
+  const http::Answer answer = Get(ServeHeapProfile, "debug=1");
+  EXPECT_TRUE(answer.response.body.starts_with(
+      "heap profile: 3081: 12582912 [61460: 83886080] @ heapprofile\n3072: "))
+      << answer.response.body.substr(0, 200);
+  EXPECT_NE(answer.response.body.find("9: 9437184 [20: 20971520] @ 0x"), std::string::npos);
+  EXPECT_NE(answer.response.body.find("\nMAPPED_LIBRARIES:\n"), std::string::npos);
 }
 
 TEST_F(HeapEndpoint, WhenOffTheAnswerSaysWhy) {

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a malloc + free pair costs, beside bare glibc, the allocators that sample by themselves, and the filters tried."""
+from measure import BARE, Failed, Series, interleave, medians, run_program
+from report import Bar, Row
+
+TITLE = "Heap: malloc + free"
+NOTE = ("CPU ns a pair of the measuring thread. *Hot*: the block that was just freed; *working set*: a random one of "
+        "100,000 live blocks. *filter …* are the preloads of `programs/heap_filter.c`, which count down and look at the "
+        "filter but never sample: what the agent's choice was made from. The working set swings by several ns from run "
+        "to run with where the blocks lie; read it from many rounds on a quiet machine.")
+
+JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
+TCMALLOC = "/usr/lib/x86_64-linux-gnu/libtcmalloc.so.4"
+FILTERS = {0: "countdown only", 1: "filter 64 KiB, plain bits", 2: "filter 64 KiB, hashed", 3: "filter by page",
+           4: "filter 4 KiB, plain bits", 5: "filter 16 KiB, plain bits"}
+PEER_BASE = {"jemalloc, profiling": "jemalloc", "tcmalloc, sampling": "tcmalloc"}
+
+
+def variants_of(lab):
+    program = "bench_heap"
+    variants = {BARE: {}, "libsonde": lab.sonde(program), "libsonde, heap off": lab.sonde(program, SONDE_HEAP="off"),
+                "libsonde, 64 KiB": lab.sonde(program, SONDE_HEAP_INTERVAL_BYTES="64KiB")}
+    for number, name in FILTERS.items():
+        variants[name] = {"LD_PRELOAD": lab.program(f"libheap_filter_{number}.so")}
+    if lab.have(JEMALLOC, "jemalloc (package libjemalloc2)"):
+        variants["jemalloc"] = {"LD_PRELOAD": JEMALLOC}
+        variants["jemalloc, profiling"] = {"LD_PRELOAD": JEMALLOC, "MALLOC_CONF": "prof:true,lg_prof_sample:19"}
+    if lab.have(TCMALLOC, "tcmalloc (package libgoogle-perftools4)"):
+        variants["tcmalloc"] = {"LD_PRELOAD": TCMALLOC}
+        variants["tcmalloc, sampling"] = {"LD_PRELOAD": TCMALLOC, "TCMALLOC_SAMPLE_PARAMETER": "524288"}
+    return variants
+
+
+def run(lab, settings, threads):
+    result = run_program([lab.program("bench_heap"), str(threads)], settings)
+    if not result.get("hot"):
+        raise Failed(f"bench_heap {threads} with {settings} printed no pair")
+    return result
+
+
+def rows_of(what, key, results, limit):
+    ns = medians(results, key)
+    rows = []
+    for name in results:
+        base = PEER_BASE.get(name, BARE)
+        bar = Bar("added", limit) if name == "libsonde" else None
+        label = name if base == BARE else f"{name} (against {base})"
+        rows.append(Row(what, label, "ns", Series(ns[name], ns[base]), bar))
+    return rows
+
+
+def measure(lab):
+    variants = variants_of(lab)
+    rows = []
+    for threads in (1, 2):
+        results = interleave(list(variants), lab.rounds(11, 2), lambda name, n=threads: run(lab, variants[name], n))
+        suffix = "" if threads == 1 else ", 2 threads"
+        rows += rows_of(f"hot{suffix}", "hot", results, 1.0)
+        rows += rows_of(f"working set{suffix}", "set", results, 6.0)
+        if threads == 1:
+            single = {name: results[name] for name in (BARE, "libsonde")}
+            p999 = medians(single, "single_p999")
+            rows += [Row("p99.9 of a single malloc, elapsed", name, "ns", Series(p999[name], p999[BARE]))
+                     for name in single]
+    return rows
