@@ -219,7 +219,8 @@ void OpenAll() {
 // Whether an allocation of this size is to be looked at more closely.
 inline bool Due(size_t size) {
   // The jump to the host's function lies straight behind the countdown, for when it is on.
-  if (!g_count_allocations.load(std::memory_order_relaxed)) [[unlikely]] return false;
+  if (!g_count_allocations.load(std::memory_order_relaxed)) [[unlikely]]
+    return false;
   return __builtin_expect(SampleDue(size), false);
 }
 

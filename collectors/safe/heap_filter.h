@@ -3,12 +3,12 @@
 // bits, which counts the sampled blocks that have it. So a free of any other block costs one load
 // and one branch that is not taken.
 //
-// Chosen by `bench/run heap` (programs/heap_filter.c). Hot, a countdown with any of five filters costs
-// +0.6 … 0.8 ns a pair: plain bits in 64, 16 or 4 KiB, a hash, a bit a page. In a working set of
-// 100,000 blocks, toggled within one process (108 pairs of 30,000 calls, bare 96 … 130 ns on a busy
-// machine), the countdown alone costs +4 … 6 ns and the filter +0 … 5 ns more, without a difference
-// between the kinds beyond the noise of 2 ns. So it is the one that is cheap and rarely wrong: 500
-// sampled blocks send 1 in 130 frees to the table; 4 KiB would send 1 in 8.
+// Chosen by `bench/run heap` (programs/heap_filter.c). Hot, a countdown with any of five filters
+// costs +0.6 … 0.8 ns a pair: plain bits in 64, 16 or 4 KiB, a hash, a bit a page. In a working set
+// of 100,000 blocks, toggled within one process (110 rounds of 30,000 pairs, bare 96 … 130 ns on a
+// busy machine), the countdown alone costs +4 … 6 ns and the filter +0 … 5 ns more, without a
+// difference between the kinds beyond the noise of 2 ns. So it is the one that is cheap and rarely
+// wrong: 500 sampled blocks send 1 in 130 frees to the table; 4 KiB would send 1 in 8.
 //
 // Private to the process, in pages that a fork or raw clone wipes: in a child no block is sampled
 // until the child samples it. Thread-safety: atomic bytes; a count is raised before the block is
