@@ -97,6 +97,10 @@ std::string RemarkOn(const std::string& key, const json& memory) {
   if (key == "live_heap" && !sampled) return "as the allocator counts it, not sampled";
   if (key == "live_heap" && NumberOf(live, "not_in_memory_bytes") > kMiB)
     return MiB(NumberOf(live, "not_in_memory_bytes"), 0) + " more are allocated and untouched";
+  if (key == "service_mmap") {
+    const json& sites = ListOf(memory, "mmap_sites");
+    return sites.empty() ? "" : "most by " + TextOf(sites[0], "stack");
+  }
   if (key == "allocator_free") return "kept by " + NamesOfAllocators(memory) + ", not a leak";
   if (key == "thread_stacks")
     return Thousands(static_cast<uint64_t>(NumberOf(memory, "thread_stacks"))) + " stacks";

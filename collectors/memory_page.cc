@@ -14,6 +14,7 @@ constexpr double kHoardShare = 0.20;
 constexpr int64_t kHoardBytes = 32 << 20;
 constexpr double kNearLimit = 0.90;
 constexpr double kMostlyCache = 0.50;
+constexpr double kFilling = 0.70;  // of the limit: below, nobody wonders about the cache
 // Below this nobody asks: a process that has hardly started.
 constexpr int64_t kSmallBytes = 4 << 20;
 
@@ -138,9 +139,10 @@ class Arithmetic {
 
   [[nodiscard]] bool IsMostlyCache() const {
     const CgroupMemory& cgroup = page_.facts.cgroup;
-    return cgroup.version != 0 && page_.cgroup.page_cache > kHoardBytes &&
+    return cgroup.version != 0 && cgroup.limit != 0 && page_.cgroup.page_cache > kHoardBytes &&
            static_cast<double>(page_.cgroup.page_cache) >
-               kMostlyCache * static_cast<double>(cgroup.current);
+               kMostlyCache * static_cast<double>(cgroup.current) &&
+           static_cast<double>(cgroup.current) > kFilling * static_cast<double>(cgroup.limit);
   }
 
   void Say(MemoryVerdict verdict, std::string text) {

@@ -67,6 +67,12 @@ struct LiveHeapEstimate {
   uint64_t error_bytes = 0;
 };
 
+// Who made the service's own mappings, as the hooks counted: addresses, touched or not.
+struct MmapSite {
+  uint64_t bytes = 0;
+  std::vector<uint64_t> frames;  // return addresses, leaf first
+};
+
 struct CgroupMemory {
   int version = 0;  // 1, 2; 0: unknown, then `problem` says why
   uint64_t current = 0;
@@ -83,6 +89,7 @@ struct MemoryFacts {
   MappedMemory mapped;
   std::vector<AllocatorNumbers> allocators;
   LiveHeapEstimate live;
+  std::vector<MmapSite> mmap_sites;  // the largest, largest first
   CgroupMemory cgroup;
   std::vector<std::string> notes;  // what the service's mmaps are likely to hold, what is not known
 };

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // /debug/sonde/memory: where the process's memory is, in parts that add up.
+#include <algorithm>
 #include <memory>
 #include <string>
 
 #include "agent/endpoints/endpoint_table.h"
+#include "agent/endpoints/frame_names.h"
 #include "agent/endpoints/memory_source.h"
 #include "agent/endpoints/report_writer.h"
 #include "agent/http/query.h"
 
 namespace sonde {
 namespace {
+
+constexpr size_t kFramesShown = 6;
 
 void WriteCgroup(const MemoryPage& page, ReportWriter* out) {
   const CgroupMemory& cgroup = page.facts.cgroup;
@@ -49,6 +53,21 @@ void WriteDetails(const MemoryPage& page, ReportWriter* out) {
   out->Add("swapped_bytes", page.facts.mapped.swapped);
 }
 
+void WriteMmapSites(Context* context, const MemoryPage& page, ReportWriter* out) {
+  FrameNames names(context);
+  out->BeginArray("mmap_sites");
+  for (const MmapSite& site : page.facts.mmap_sites) {
+    out->BeginObject("");
+    out->Add("mapped_bytes", site.bytes);
+    std::string stack;
+    for (size_t i = 0; i < std::min(site.frames.size(), kFramesShown); ++i)
+      stack += (i == 0 ? "" : " < ") + names.Of(site.frames[i] - 1).text;
+    out->Add("stack", stack);
+    out->EndObject();
+  }
+  out->EndArray();
+}
+
 void WriteAllocators(const MemoryPage& page, ReportWriter* out) {
   out->BeginArray("allocators");
   for (const AllocatorNumbers& one : page.facts.allocators) {
@@ -65,7 +84,7 @@ void WriteAllocators(const MemoryPage& page, ReportWriter* out) {
   out->EndArray();
 }
 
-void WritePage(const MemoryPage& page, ReportWriter* out) {
+void WritePage(Context* context, const MemoryPage& page, ReportWriter* out) {
   out->BeginObject("");
   out->Add("unix_ms", page.unix_ms);
   out->Add("cost_ms", page.cost_ms);
@@ -75,6 +94,7 @@ void WritePage(const MemoryPage& page, ReportWriter* out) {
   WriteParts(page, out);
   WriteDetails(page, out);
   WriteAllocators(page, out);
+  WriteMmapSites(context, page, out);
   out->BeginArray("notes");
   for (const std::string& note : page.facts.notes) out->Add("", note);
   out->EndArray();
@@ -96,7 +116,7 @@ http::Answer ServeMemory(Context& context, const http::Request& request) {
   } else {
     out = std::make_unique<JsonWriter>();
   }
-  WritePage(context.sources->Memory().Page(), out.get());
+  WritePage(&context, context.sources->Memory().Page(), out.get());
   http::Response response = http::Response::Text(200, out->Take());
   if (!as_text) response.content_type = "application/json";
   return {std::move(response), nullptr};

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "agent/life/agent_thread.h"
+#include "agent/life/self.h"
 #include "agent/life/small_reads.h"
 #include "agent/life/tree.h"
 #include "collectors/allocator_glibc.h"
@@ -23,11 +24,14 @@ namespace sonde::life {
 namespace {
 
 constexpr size_t kMaxThreadsLookedAt = 2048;
+constexpr size_t kMmapSites = 3;
+// Below this the allocator's own count says more than the samples.
+constexpr uint64_t kEnoughSamples = 16;
+constexpr double kWithin95Percent = 1.96;
 constexpr uint64_t kDetectionRestNs = 10'000'000'000;
 constexpr uint64_t kPageBytes = 4096;
 constexpr uint64_t kDefaultStackBytes = uint64_t{8} << 20;
 
-// Agent threads of other helpers are not the host's: none so far but our own.
 uint64_t StackPointerHere() { return reinterpret_cast<uint64_t>(__builtin_frame_address(0)); }
 
 // "NUMBER args… SP PC", "-1 SP PC" or "running".
@@ -69,6 +73,14 @@ uint64_t ResidentBytes() {
   return std::strtoull(text.c_str() + blank + 1, nullptr, 10) * kPageBytes;
 }
 
+// Rounded up, by Newton's method; the agent links no libm.
+uint64_t RootOf(uint64_t number) {
+  uint64_t root = number;
+  for (uint64_t next = (number + 1) / 2; next < root; next = (root + number / root) / 2)
+    root = next;
+  return root * root < number ? root + 1 : root;
+}
+
 int64_t UnixMs() {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
@@ -108,8 +120,8 @@ std::vector<std::string> NotesOn(const Survey& survey) {
 
 }  // namespace
 
-LiveMemory::LiveMemory(int agent_tid, OwnBytes own_bytes)
-    : agent_tid_(agent_tid), own_bytes_(std::move(own_bytes)), detector_(memory_) {}
+LiveMemory::LiveMemory(int agent_tid, HeapSource* heap, OwnBytes own_bytes)
+    : agent_tid_(agent_tid), heap_(heap), own_bytes_(std::move(own_bytes)), detector_(memory_) {}
 
 const DetectedAllocators& LiveMemory::Detected() {
   const uint64_t now_ns = MonotonicNs();
@@ -141,14 +153,45 @@ SurveyOptions LiveMemory::Options(const WorkBudget& budget) const {
 
 // Where the kernel cannot name mappings, the agent's heap looks like the service's.
 void LiveMemory::MoveOwnHeap(Survey* survey) const {
-  uint64_t named = 0;
+  uint64_t named = 0, brk = 0;
   for (const SurveyedRegion& region : survey->regions) {
     if (region.is_named_ours) named += region.pages.present;
+    if (region.kind == RegionKind::kBrk) brk += region.pages.present;
   }
-  const uint64_t own = own_bytes_();
-  const uint64_t moved = std::min(own - std::min(own, named), survey->mapped.anonymous);
+  const OwnMemory own = own_bytes_();
+  const uint64_t mapped = survey->mapped.anonymous - std::min(survey->mapped.anonymous, brk);
+  const uint64_t moved = std::min(own.private_bytes - std::min(own.private_bytes, named), mapped);
+  const uint64_t shared = std::min(own.shared_bytes, survey->mapped.shared);
   survey->mapped.anonymous -= moved;
-  survey->mapped.agent += moved;
+  survey->mapped.shared -= shared;
+  survey->mapped.agent += moved + shared;
+}
+
+// Each sample stands for about an interval's worth of small blocks, so the standard deviation of
+// the sum is at most interval * sqrt(samples); large blocks are known better.
+void LiveMemory::AddSampledHeap(MemoryFacts* facts) {
+  HeapSnapshot heap;
+  std::string why_not;
+  if (!heap_->Read({}, &heap, &why_not)) return;
+  int64_t live = 0;
+  std::vector<MmapSite> sites;
+  for (const HeapSample& sample : heap.samples) {
+    if (sample.pid != g_self.pid || sample.inuse_bytes <= 0) continue;
+    if (!sample.mmap) live += sample.inuse_bytes;
+    if (sample.mmap && !sample.frames.empty())
+      sites.push_back({static_cast<uint64_t>(sample.inuse_bytes), sample.frames});
+  }
+  std::sort(sites.begin(), sites.end(),
+            [](const MmapSite& a, const MmapSite& b) { return a.bytes > b.bytes; });
+  sites.resize(std::min(sites.size(), kMmapSites));
+  facts->mmap_sites = std::move(sites);
+  if (heap.live_samples < kEnoughSamples || Detected().hooks_bypassed) return;
+  facts->live.sampled = true;
+  facts->live.bytes = static_cast<uint64_t>(live);
+  facts->live.error_bytes =
+      static_cast<uint64_t>(kWithin95Percent * static_cast<double>(heap.interval_bytes) *
+                            static_cast<double>(RootOf(heap.live_samples)));
+  facts->notes.push_back("live heap: blocks from before the sampling began are in allocator extra");
 }
 
 // glibc's own heap is looked at whoever serves malloc: libc uses it before others are there.
@@ -179,6 +222,7 @@ void LiveMemory::MakePage() {
   AddAllocators(survey, budget, &facts);
   facts.mapped = survey.mapped;
   facts.notes = NotesOn(survey);
+  AddSampledHeap(&facts);
   facts.cgroup = ReadCgroupMemory();
   facts.rss = ResidentBytes();
   page_ = MakeMemoryPage(std::move(facts));

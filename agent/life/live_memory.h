@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/endpoints/heap_source.h"
 #include "agent/endpoints/memory_source.h"
 #include "collectors/allocator_detect.h"
 #include "collectors/memory_page_pages.h"
@@ -31,10 +32,14 @@ class LiveMemory : public MemorySource {
   static constexpr double kMaxScrapeCostMs = 30;
   static constexpr uint64_t kMaxFirstScrapeRss = uint64_t{1} << 30;
 
-  // What the agent's own tables and heap take in private memory, in bytes.
-  using OwnBytes = std::function<uint64_t()>;
+  // What the agent takes in mappings that nothing in maps tells from the service's.
+  struct OwnMemory {
+    uint64_t private_bytes = 0;
+    uint64_t shared_bytes = 0;
+  };
+  using OwnBytes = std::function<OwnMemory()>;
 
-  LiveMemory(int agent_tid, OwnBytes own_bytes);
+  LiveMemory(int agent_tid, HeapSource* heap, OwnBytes own_bytes);
 
   [[nodiscard]] const MemoryPage& Page() override;
   [[nodiscard]] const MemoryPage* PageForScrape() override;
@@ -45,10 +50,12 @@ class LiveMemory : public MemorySource {
   void MakePage();
   [[nodiscard]] SurveyOptions Options(const WorkBudget& budget) const;
   void MoveOwnHeap(Survey* survey) const;
+  void AddSampledHeap(MemoryFacts* facts);
   void AddAllocators(const Survey& survey, const WorkBudget& budget, MemoryFacts* facts);
   const DetectedAllocators& Detected();
 
   const int agent_tid_;
+  HeapSource* const heap_;
   const OwnBytes own_bytes_;
   ProcessMemory memory_;
   ResidentPages pages_;

@@ -65,10 +65,10 @@ LiveSources::LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRail
       executable_(ReadLink("/proc/self/exe")),
       live_cpu_(cpu, executable_),
       heap_(cpu),
-      memory_(agent_tid, [this] { return OwnPrivateBytes(); }) {}
+      memory_(agent_tid, &heap_, [this] { return OwnMemory(); }) {}
 
-uint64_t LiveSources::OwnPrivateBytes() const {
-  return runtime::ArenaGetStats().mapped_bytes + cpu_->unwind().Status().bytes;
+LiveMemory::OwnMemory LiveSources::OwnMemory() const {
+  return {runtime::ArenaGetStats().mapped_bytes, cpu_->unwind().Status().bytes};
 }
 
 std::unique_ptr<CpuCapture> LiveSources::OpenCpuCapture(int rate_hz, std::string* error) {

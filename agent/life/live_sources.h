@@ -50,7 +50,7 @@ class LiveSources : public AgentSources {
   void AddNotCovered(AgentStatus* status);
   [[nodiscard]] std::string State() const;
   [[nodiscard]] bool cpu_wanted() const;
-  [[nodiscard]] uint64_t OwnPrivateBytes() const;
+  [[nodiscard]] LiveMemory::OwnMemory OwnMemory() const;
 
   ConfigStore* config_;
   CpuCollector* cpu_;

@@ -12,6 +12,7 @@ constexpr std::array kVerbs = {
     Verb{"threads", "Where every thread stands now, without stopping anything", DeclareThreads},
     Verb{"memory", "Where the memory is: parts that add up to the RSS and the cgroup",
          DeclareMemory},
+    Verb{"diff", "What changed between two profiles, or since a saved one", DeclareDiff},
     Verb{"status", "What the agent does, costs and cannot see", DeclareStatus},
     Verb{"set", "Change settings of a running agent", DeclareSet},
     Verb{"off", "Kill switch: the agent falls silent within a second", DeclareOff},

@@ -38,6 +38,7 @@ Action DeclareRun(CLI::App* verb);
 Action DeclareCpu(CLI::App* verb);
 Action DeclareThreads(CLI::App* verb);
 Action DeclareMemory(CLI::App* verb);
+Action DeclareDiff(CLI::App* verb);
 Action DeclareStatus(CLI::App* verb);
 Action DeclareSet(CLI::App* verb);
 Action DeclareOff(CLI::App* verb);
