@@ -128,6 +128,17 @@ TaskStat TaskFiles::Stat(int tid) const {
                            : ParseTaskStat(std::string_view(text, static_cast<size_t>(size)));
 }
 
+bool TaskFiles::CpuTime(int tid, uint64_t* ns) const {
+  const long fd = Open(tid, "schedstat");
+  if (sys::Failed(fd)) return false;
+  char text[96];
+  const long size = sys::Call(SYS_read, fd, text, sizeof(text));
+  sys::Call(SYS_close, fd);
+  if (sys::Failed(size)) return false;
+  std::string_view rest(text, static_cast<size_t>(size));
+  return TakeNumber(&rest, ns);
+}
+
 std::string TaskFiles::Descriptor(int tid, int fd) const {
   char path[48];
   snprintf(path, sizeof(path), "%d/fd/%d", tid, fd);

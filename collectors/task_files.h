@@ -55,6 +55,9 @@ class TaskFiles {
 
   [[nodiscard]] std::vector<int> Tids() const;
   [[nodiscard]] TaskStat Stat(int tid) const;
+  // CPU time used so far, of a thread of any process; false: it is gone, or the kernel keeps no
+  // such books.
+  [[nodiscard]] bool CpuTime(int tid, uint64_t* ns) const;
   // Where a descriptor of that thread leads: "socket:[123]", "/var/log/x"; empty: unknown.
   [[nodiscard]] std::string Descriptor(int tid, int fd) const;
 

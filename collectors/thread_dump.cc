@@ -12,21 +12,7 @@
 namespace sonde {
 namespace {
 
-constexpr int kAttempts = 3;
 constexpr uint64_t kFirstExpiryNs = 1000;  // of the thread's CPU time; the kernel looks at its tick
-
-bool Waits(const WhereItWaits& where) {
-  return where.kind == WhereItWaits::Kind::kSystemCall ||
-         where.kind == WhereItWaits::Kind::kElsewhere;
-}
-
-std::string WhyDenied(int error) {
-  if (error == EACCES || error == EPERM) {
-    return "the kernel denies /proc/self/task/TID/syscall: the process made itself undumpable, or "
-           "a security module objects";
-  }
-  return "/proc/self/task/TID/syscall cannot be read: errno " + std::to_string(error);
-}
 
 std::string WhyNotAnswered(int refused) {
   if (refused == EBUSY) return "it runs, and the sampling signal is off or not to be had";
@@ -56,7 +42,7 @@ class CpuMeter {
 ThreadDump::ThreadDump(const ThreadDumpSetup& setup, uint64_t now_ns)
     : setup_(setup),
       deadline_ns_(now_ns + setup.patience_ns),
-      walker_(*setup.memory, setup.starts) {
+      reader_(*setup.memory, setup.tables, setup.starts, setup.build) {
   const CpuMeter meter(&agent_cpu_ns_);
   ReadAll(now_ns);
   for (Pending& pending : pending_) Ask(&pending);
@@ -76,15 +62,15 @@ ThreadDump::~ThreadDump() {
 }
 
 void ThreadDump::ReadAll(uint64_t now_ns) {
-  std::vector<int> tids = files_.Tids();
+  std::vector<int> tids = reader_.files().Tids();
   std::sort(tids.begin(), tids.end());
   threads_.reserve(tids.size());
   for (const int tid : tids) {
     if (tid == setup_.skip_tid) continue;
     ThreadRecord thread;
     thread.tid = tid;
-    const bool read = ReadWaiting(&thread);
-    const TaskStat stat = files_.Stat(tid);
+    const bool read = reader_.ReadWaiting(&thread);
+    const TaskStat stat = reader_.files().Stat(tid);
     if (thread.where.kind == WhereItWaits::Kind::kGone || stat.state == 0) continue;
     thread.name = stat.name;
     thread.state = thread.where.kind == WhereItWaits::Kind::kRunning ? 'R' : stat.state;
@@ -103,53 +89,6 @@ void ThreadDump::AddTimes(uint64_t now_ns, ThreadRecord* thread) const {
   const bool ran_since = known->second.cpu_ns != thread->cpu_ns;
   const uint64_t since_ns = ran_since ? known->second.last_seen_ns : known->second.last_busy_ns;
   thread->waits_ns = ran_since || since_ns > now_ns ? 0 : static_cast<int64_t>(now_ns - since_ns);
-}
-
-void ThreadDump::Walk(ThreadRecord* thread) {
-  constexpr int kMaxBuilds = 32;  // each walk asks for one table at most
-  uint64_t frames[kMaxDepth];
-  OutsideWalk walk;
-  for (int i = 0; i < kMaxBuilds; ++i) {
-    {
-      const UnwindPublication::Reader reader(*setup_.tables);
-      walk = walker_.Walk(reader.index(), thread->where.pc, thread->where.sp,
-                          thread->where.arguments[0], frames, kMaxDepth);
-    }
-    if (walk.not_built == 0 || !setup_.build || !setup_.build(walk.not_built)) break;
-  }
-  thread->frames.assign(frames, frames + walk.depth);
-  thread->end = walk.end;
-  thread->inferred_from = walk.inferred_from;
-  thread->source = StackSource::kOutside;
-}
-
-// A thread whose CPU clock stood still did not run, so its stack is the one of the place where it
-// waits. The second look is for clocks that are coarse.
-bool ThreadDump::ReadOnce(const TaskFiles::Watch& watch, ThreadRecord* thread) {
-  uint64_t before_ns = 0;
-  uint64_t after_ns = 0;
-  const bool alive = ThreadCpuTime(thread->tid, &before_ns);
-  thread->where = watch.Look();
-  if (!alive) thread->where = {};
-  if (!Waits(thread->where)) return true;
-  Walk(thread);
-  return ThreadCpuTime(thread->tid, &after_ns) && before_ns == after_ns &&
-         watch.Look() == thread->where;
-}
-
-bool ThreadDump::ReadWaiting(ThreadRecord* thread) {
-  const TaskFiles::Watch watch(files_, thread->tid);
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    if (!ReadOnce(watch, thread)) continue;
-    thread->problem.clear();
-    if (thread->where.kind == WhereItWaits::Kind::kDenied) {
-      thread->problem = WhyDenied(thread->where.error);
-      return false;
-    }
-    return thread->where.kind != WhereItWaits::Kind::kRunning;
-  }
-  thread->problem = "it moved while its stack was read";
-  return false;
 }
 
 void ThreadDump::Ask(Pending* pending) {
@@ -184,8 +123,8 @@ bool ThreadDump::Collect(Pending* pending) {
   if (thread.where.kind == WhereItWaits::Kind::kDenied) return false;
   // Meanwhile it may wait.
   const char state = thread.state;
-  if (!ReadWaiting(&thread)) return false;
-  thread.state = state == 'R' ? files_.Stat(thread.tid).state : state;
+  if (!reader_.ReadWaiting(&thread)) return false;
+  thread.state = state == 'R' ? reader_.files().Stat(thread.tid).state : state;
   if (request != kNotAsked && !TakeBackRequest(static_cast<uint32_t>(request))) {
     abandoned_.push_back(request);
   }

@@ -19,32 +19,9 @@
 #include "collectors/host_threads.h"
 #include "collectors/process_memory.h"
 #include "collectors/safe/unwind_index.h"
-#include "collectors/stack_from_outside.h"
-#include "collectors/task_files.h"
+#include "collectors/thread_reader.h"
 
 namespace sonde {
-
-enum class StackSource : uint8_t {
-  kNone,
-  kOutside,     // it waited, and its stack was read
-  kTimer,       // it ran, and answered
-  kLastSample,  // not to be had now: where it last burnt CPU
-};
-
-struct ThreadRecord {
-  int tid = 0;
-  std::string name;
-  char state = 0;  // as /proc has it: R S D T t Z; 0: unknown
-  WhereItWaits where;
-  uint64_t cpu_ns = 0;
-  uint64_t start_ticks = 0;
-  int64_t waits_ns = -1;  // since it last ran, to about half a second; -1: unknown
-  StackSource source = StackSource::kNone;
-  StackEnd end = StackEnd::kNoUnwindData;
-  uint32_t inferred_from = kNothingInferred;
-  std::vector<uint64_t> frames;  // frames[0] is a pc, the others are return addresses
-  std::string problem;           // why the stack is missing or doubtful; empty: it is not
-};
 
 struct ThreadDumpSetup {
   const ProcessMemory* memory = nullptr;
@@ -74,7 +51,7 @@ class ThreadDump {
 
   // By tid. The directory of threads could not be read: empty.
   [[nodiscard]] const std::vector<ThreadRecord>& threads() const { return threads_; }
-  [[nodiscard]] const TaskFiles& files() const { return files_; }
+  [[nodiscard]] const TaskFiles& files() const { return reader_.files(); }
   [[nodiscard]] uint64_t agent_cpu_ns() const { return agent_cpu_ns_; }
 
  private:
@@ -86,10 +63,6 @@ class ThreadDump {
   };
 
   void ReadAll(uint64_t now_ns);
-  // False: it runs, or moves too much.
-  bool ReadWaiting(ThreadRecord* thread);
-  bool ReadOnce(const TaskFiles::Watch& watch, ThreadRecord* thread);
-  void Walk(ThreadRecord* thread);
   void AddTimes(uint64_t now_ns, ThreadRecord* thread) const;
   bool Collect(Pending* pending);
   void Ask(Pending* pending);
@@ -97,8 +70,7 @@ class ThreadDump {
 
   const ThreadDumpSetup setup_;
   const uint64_t deadline_ns_;
-  TaskFiles files_;
-  OutsideWalker walker_;
+  ThreadReader reader_;
   std::vector<ThreadRecord> threads_;
   std::vector<Pending> pending_;
   std::vector<int> abandoned_;  // requests that are being answered too late

@@ -29,6 +29,8 @@ constexpr Endpoint kTable[] = {
      "function names of addresses"},
     {"GET", "/debug/sonde/status", Need::kRead, ServeStatus, "format=text",
      "what the agent does, loses and costs, as JSON"},
+    {"GET", "/debug/sonde/findings", Need::kRead, ServeFindings, "format=text",
+     "what was found, worst first: hot and stuck threads, deadlocks, throttling"},
     {"GET", "/debug/sonde/threads", Need::kRead, ServeThreadsJson, "",
      "where every thread stands, grouped by stack, as JSON"},
     {"GET", "/debug/sonde/memory", Need::kRead, ServeMemory, "format=text",

@@ -39,6 +39,7 @@ http::Answer ServePprofIndex(Context&, const http::Request&);
 http::Answer RedirectToPprofIndex(Context&, const http::Request&);
 http::Answer ServeCpuProfile(Context&, const http::Request&);
 http::Answer ServeThreads(Context&, const http::Request&);
+http::Answer ServeFindings(Context&, const http::Request&);
 http::Answer ServeThreadsJson(Context&, const http::Request&);
 http::Answer ServeHeapProfile(Context&, const http::Request&);
 http::Answer ServeAllocsProfile(Context&, const http::Request&);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "agent/endpoints/endpoint_table.h"
+#include "agent/endpoints/findings_source.h"
 #include "agent/endpoints/heap_source.h"
 #include "agent/endpoints/text_util.h"
 
@@ -201,6 +202,16 @@ void AddMemory(Context* context, Families* out) {
   AddCgroup(*page, out);
 }
 
+void AddFindings(const Context& context, Families* out) {
+  const FindingsSource* const source = context.sources->Findings();
+  if (source == nullptr) return;
+  out->Begin(MetricType::Gauge, "sonde_findings", "Findings that go on, by kind.");
+  for (const FindingKind kind : kFindingKinds) {
+    out->Value(static_cast<double>(source->findings().CountOf(kind)),
+               {{"kind", FindingKindName(kind)}});
+  }
+}
+
 void AddRequests(const Context& context, Families* out) {
   out->Begin(MetricType::Counter, "sonde_http_requests_total",
              "Requests answered, by path and status.");
@@ -244,6 +255,7 @@ std::vector<MetricFamily> CollectMetrics(Context* context) {
   AddThreads(*context, status, &out);
   AddTables(status, &out);
   AddMemory(context, &out);
+  AddFindings(*context, &out);
   AddRequests(*context, &out);
   out.Gauge("sonde_scrape_duration_seconds", "Time to collect this page.",
             MonotonicSeconds() - begin);

@@ -251,6 +251,7 @@ void Agent::Tick(uint64_t now_ns) {
   cpu_.Tick(now_ns);
   self_arming_.Tick(cpu_.sweep().threads_are_short_lived(), ThreadsMade(), now_ns);
   AskForThreadNews(cpu_.sweep().is_settled());
+  if (config_.current().enable && !sources_.off()) sources_.LookForFindings(now_ns);
   if (rails_.Tick(now_ns, cpu_.totals().samples,
                   static_cast<int>(config_.current().cpu_limit_percent))) {
     cpu_.SetRateDivisor(rails_.divisor());

@@ -61,6 +61,7 @@ LiveSources::LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRail
       rails_(rails),
       agent_tid_(agent_tid),
       threads_(cpu, agent_tid),
+      findings_(config, cpu, &threads_),
       started_unix_ms_(UnixMs()),
       executable_(ReadLink("/proc/self/exe")),
       live_cpu_(cpu, executable_),

@@ -10,6 +10,7 @@
 #include "agent/endpoints/sources.h"
 #include "agent/life/guard_rails.h"
 #include "agent/life/live_cpu.h"
+#include "agent/life/live_findings.h"
 #include "agent/life/live_heap.h"
 #include "agent/life/live_memory.h"
 #include "agent/life/live_threads.h"
@@ -32,6 +33,9 @@ class LiveSources : public AgentSources {
   void Off() override { off_ = true; }
   void On() override { off_ = false; }
   [[nodiscard]] ThreadsSource* Threads() override { return &threads_; }
+  [[nodiscard]] FindingsSource* Findings() override { return &findings_; }
+  // Runs the detectors that are due.
+  void LookForFindings(uint64_t now_ns) { findings_.Tick(now_ns); }
 
   [[nodiscard]] LiveHeap& live_heap() { return heap_; }
   [[nodiscard]] const std::string& executable() const { return executable_; }
@@ -57,6 +61,7 @@ class LiveSources : public AgentSources {
   const GuardRails* rails_;
   int agent_tid_;
   LiveThreads threads_;
+  LiveFindings findings_;
   int64_t started_unix_ms_;
   std::string executable_;
   LiveCpu live_cpu_;

@@ -18,6 +18,11 @@ void LiveThreads::KnowCode() {
   starts_.SetCode(std::move(code));
 }
 
+ThreadReader LiveThreads::Reader() {
+  return {memory_, &CpuUnwindTables(), &starts_,
+          [this](uint64_t pc) { return cpu_->unwind().BuildAt(pc); }};
+}
+
 std::unique_ptr<ThreadDump> LiveThreads::OpenThreadDump() {
   KnowCode();
   ThreadDumpSetup setup;
@@ -27,6 +32,7 @@ std::unique_ptr<ThreadDump> LiveThreads::OpenThreadDump() {
   setup.starts = &starts_;
   setup.threads = &cpu_->sweep().threads();
   setup.skip_tid = agent_tid_;
+  setup.last_sample = last_sample_;
   setup.signal = g_our_signal.load(std::memory_order_acquire);
   return std::make_unique<ThreadDump>(setup, MonotonicNs());
 }

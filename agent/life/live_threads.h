@@ -3,7 +3,11 @@
 // function_starts.h; a dump has its own.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "agent/endpoints/threads_source.h"
 #include "collectors/cpu.h"
@@ -19,13 +23,22 @@ class LiveThreads final : public ThreadsSource {
   [[nodiscard]] std::unique_ptr<ThreadDump> OpenThreadDump() override;
   [[nodiscard]] const ProcessMemory& memory() const override { return memory_; }
 
- private:
+  // Brings the list of loaded code up to date.
   void KnowCode();
+  FunctionStarts* starts() { return &starts_; }
+  // For looking at single threads. KnowCode() comes first.
+  [[nodiscard]] ThreadReader Reader();
+  // Stacks for running threads that do not answer.
+  void SetLastSamples(std::function<std::vector<uint64_t>(int tid)> last_sample) {
+    last_sample_ = std::move(last_sample);
+  }
 
+ private:
   CpuCollector* cpu_;
   const int agent_tid_;
   ProcessMemory memory_;
   FunctionStarts starts_{memory_};
+  std::function<std::vector<uint64_t>(int tid)> last_sample_;
 };
 
 }  // namespace sonde::life

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The front door, `sonde TARGET`: what this version can say in two seconds, and what to type next.
+// The front door, `sonde TARGET`: every finding, worst first, what two seconds show, and
+// what to type next.
 #include <unistd.h>
 
 #include <chrono>
@@ -8,8 +9,10 @@
 
 #include "cli/capture.h"
 #include "cli/cpu_summary.h"
+#include "cli/json_parts.h"
 #include "cli/render_agentless.h"
 #include "cli/render_cpu.h"
+#include "cli/render_findings.h"
 #include "cli/render_status.h"
 #include "cli/verbs/verbs.h"
 
@@ -22,8 +25,7 @@ struct Options {
 };
 
 constexpr int kLookSeconds = 2;
-constexpr const char* kNotSearched =
-    "leaks, stuck threads and deadlocks: this version does not look for them";
+constexpr const char* kNotSearched = "leaks: this version does not look for them";
 
 std::string HottestThread(const CpuSummary& summary) {
   const ReportThread& thread = summary.view.threads()[0];
@@ -48,8 +50,23 @@ void RenderHot(Page* page, const CpuSummary& summary) {
              share + OneLineStack(heaviest.frames, page->text_width() - DisplayWidth(share)));
 }
 
+void RenderFindings(Page* page, const nlohmann::json& answer) {
+  for (const nlohmann::json& finding : ListIn(answer, "findings")) RenderFinding(page, finding);
+  if (ListIn(answer, "findings").empty()) {
+    page->Line("clean", "no hot or stuck thread, no deadlock, no CPU limit reached");
+  }
+}
+
+// The worst finding's, else where to look further.
+std::string NextCommand(const Connection& connection, const nlohmann::json& answer,
+                        const std::string& target) {
+  const nlohmann::json& findings = ListIn(answer, "findings");
+  if (!findings.empty()) return NextOf(findings[0], target);
+  return "sonde cpu " + target + (connection.is_agent() ? "   |   sonde status " + target : "");
+}
+
 void RenderText(const Options& options, const Connection& connection, const Captured& captured,
-                const CpuSummary& summary) {
+                const CpuSummary& summary, const nlohmann::json& answer) {
   using std::chrono::system_clock;
   const auto now =
       std::chrono::duration_cast<std::chrono::milliseconds>(system_clock::now().time_since_epoch());
@@ -58,12 +75,21 @@ void RenderText(const Options& options, const Connection& connection, const Capt
     RenderState(&page, connection.status(), now.count());
   else
     page.Title(connection.description() + "  " + captured.agent + "  " + UtcTime(now.count()));
+  if (connection.is_agent()) RenderFindings(&page, answer);
   RenderHot(&page, summary);
   page.Line("unseen", kNotSearched);
+  for (const nlohmann::json& sentence : ListIn(answer, "not_searched")) {
+    if (sentence.is_string()) page.More(Printable(sentence.get<std::string>()));
+  }
   for (const std::string& sentence : NotCoveredIn(summary.view.comments())) page.More(sentence);
-  const std::string target = AsTyped(options.target);
-  page.Line("next",
-            "sonde cpu " + target + (connection.is_agent() ? "   |   sonde status " + target : ""));
+  page.Line("next", NextCommand(connection, answer, AsTyped(options.target)));
+}
+
+// Silence of an agent that does not sample is not a clean bill.
+ExitCode Judge(const Connection& connection, const Captured& captured,
+               const nlohmann::json& answer) {
+  if (!ListIn(answer, "findings").empty()) return ExitCode::kFinding;
+  return connection.is_agent() && captured.cpu_is_off ? ExitCode::kInconclusive : ExitCode::kClean;
 }
 
 ExitCode Look(const Options& options) {
@@ -75,9 +101,11 @@ ExitCode Look(const Options& options) {
     ReportQuestion question;
     question.only_pid = captured.only_pid;
     const CpuSummary summary = SummariseCpu(ReadProfile(captured.profile), question);
+    const nlohmann::json answer =
+        connection.is_agent() ? FetchFindings(&connection) : nlohmann::json::object();
     if (!options.json) {
-      RenderText(options, connection, captured, summary);
-      return ExitCode::kClean;
+      RenderText(options, connection, captured, summary, answer);
+      return Judge(connection, captured, answer);
     }
     const CpuHeader header{options.target.text,
                            captured.process,
@@ -86,11 +114,12 @@ ExitCode Look(const Options& options) {
                            "sonde cpu " + AsTyped(options.target),
                            ""};
     std::cout << nlohmann::json{{"status", connection.status()},
+                                {"findings", ListIn(answer, "findings")},
                                 {"cpu", CpuToJson(header, summary)},
                                 {"not_searched", kNotSearched}}
                      .dump(2, ' ', false, kReplaceBadUtf8)
               << "\n";
-    return ExitCode::kClean;
+    return Judge(connection, captured, answer);
   } catch (const NoAgent& none) {
     return ShowWithoutAgent(none, options.json);
   }

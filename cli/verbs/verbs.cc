@@ -9,10 +9,13 @@ namespace {
 constexpr std::array kVerbs = {
     Verb{"run", "Start a command with the agent preloaded", DeclareRun},
     Verb{"cpu", "Where CPU time goes: capture a profile, or read a saved one", DeclareCpu},
+    Verb{"hot", "Which thread burns a core, in which function, since when", DeclareHot},
+    Verb{"top", "Threads by CPU now, with their hottest function", DeclareTop},
     Verb{"threads", "Where every thread stands now, without stopping anything", DeclareThreads},
     Verb{"memory", "Where the memory is: parts that add up to the RSS and the cgroup",
          DeclareMemory},
     Verb{"diff", "What changed between two profiles, or since a saved one", DeclareDiff},
+    Verb{"findings", "Everything that was found, for scripts", DeclareFindings},
     Verb{"status", "What the agent does, costs and cannot see", DeclareStatus},
     Verb{"set", "Change settings of a running agent", DeclareSet},
     Verb{"off", "Kill switch: the agent falls silent within a second", DeclareOff},

@@ -36,6 +36,9 @@ Action DeclareLook(CLI::App* root);
 
 Action DeclareRun(CLI::App* verb);
 Action DeclareCpu(CLI::App* verb);
+Action DeclareFindings(CLI::App* verb);
+Action DeclareHot(CLI::App* verb);
+Action DeclareTop(CLI::App* verb);
 Action DeclareThreads(CLI::App* verb);
 Action DeclareMemory(CLI::App* verb);
 Action DeclareDiff(CLI::App* verb);

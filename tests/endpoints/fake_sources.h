@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/endpoints/findings_source.h"
 #include "agent/endpoints/heap_source.h"
 #include "agent/endpoints/memory_source.h"
 #include "agent/endpoints/sources.h"
@@ -42,6 +43,18 @@ class FakeMemory final : public MemorySource {
   MemoryPage page_;
 };
 
+// Nothing is ever found, unless a test puts it there.
+class FakeFindings final : public FindingsSource {
+ public:
+  const FindingStore& findings() const override { return store_; }
+  std::vector<std::string> NotSearched() const override { return {}; }
+  uint64_t searched_since_ns() const override { return 0; }
+  FindingStore& store() { return store_; }
+
+ private:
+  FindingStore store_;
+};
+
 class FakeSources final : public AgentSources {
  public:
   // The counters grow with the clock: `cores` of CPU are used.
@@ -57,6 +70,7 @@ class FakeSources final : public AgentSources {
   void Off() override { on_ = false; }
   void On() override { on_ = true; }
   ThreadsSource* Threads() override { return &threads_; }
+  FindingsSource* Findings() override { return &findings_; }
 
   bool on() const { return on_; }
   // Captures that are open now.
@@ -72,6 +86,7 @@ class FakeSources final : public AgentSources {
   FakeMemory memory_;
   bool on_ = true;
   FakeThreads threads_;
+  FakeFindings findings_;
   int opened_ = 0;
   std::shared_ptr<int> open_ = std::make_shared<int>(0);
 };

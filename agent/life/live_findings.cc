@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/life/live_findings.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "agent/endpoints/text_util.h"
+#include "agent/endpoints/thread_groups.h"
+#include "agent/life/self.h"
+#include "collectors/cgroup_cpu.h"
+#include "collectors/safe/cpu_handler.h"
+#include "collectors/safe/region_file.h"
+
+namespace sonde::life {
+namespace {
+
+constexpr uint64_t kLookNs = 1'000'000'000;
+constexpr uint64_t kLookAtLocksNs = 2'000'000'000;
+constexpr size_t kStacksShown = 5;
+
+std::string PercentText(double share) {
+  return std::to_string(static_cast<int>(share * 100 + 0.5)) + " %";
+}
+
+std::string CoresText(double cores) {
+  const std::string text = FormatDecimal(cores);
+  return text.substr(0, text.size() - 1);
+}
+
+std::string SecondsText(uint64_t ns) { return DurationText(static_cast<double>(ns) / 1e9); }
+
+std::string ThreadText(const std::string& name, int tid) {
+  return "thread " + name + " (tid " + std::to_string(tid) + ")";
+}
+
+std::string Number(uint64_t value) { return std::to_string(value); }
+
+void AddStack(const StackShare& from, uint64_t total_ns, Finding* to) {
+  FindingStack stack;
+  stack.share = total_ns > 0 ? static_cast<double>(from.cpu_ns) / static_cast<double>(total_ns) : 0;
+  stack.title = PercentText(stack.share) + " of its CPU time";
+  if (from.frames.empty()) {
+    stack.synthetic_leaf = "[other stacks]";
+  } else if (const char* name = SyntheticFrameName(from.frames[0]); name != nullptr) {
+    stack.synthetic_leaf = name;
+  } else {
+    stack.frames = from.frames;
+  }
+  to->stacks.push_back(std::move(stack));
+}
+
+// One row for stacks through the same functions: a loop is sampled at each of its instructions.
+std::vector<StackShare> MergeByFunction(const std::vector<StackShare>& shares,
+                                        FunctionStarts* starts) {
+  std::map<std::vector<uint64_t>, size_t> places;
+  std::vector<StackShare> merged;
+  for (const StackShare& share : shares) {
+    std::vector<uint64_t> functions;
+    for (size_t i = 0; i < share.frames.size(); ++i) {
+      const uint64_t pc = share.frames[i] - (i == 0 ? 0 : 1);
+      const uint64_t start = starts->StartOf(pc);
+      functions.push_back(start != 0 ? start : pc);
+    }
+    const auto [place, is_new] = places.try_emplace(functions, merged.size());
+    if (is_new) merged.push_back({share.frames, 0});
+    merged[place->second].cpu_ns += share.cpu_ns;
+  }
+  std::stable_sort(merged.begin(), merged.end(),
+                   [](const StackShare& a, const StackShare& b) { return a.cpu_ns > b.cpu_ns; });
+  return merged;
+}
+
+std::string HotSentence(const HotEpisode& episode, uint64_t length_ns) {
+  std::string text = ThreadText(episode.name, episode.key.tid);
+  if (episode.key.pid != g_self.pid) text += " of pid " + std::to_string(episode.key.pid);
+  text += episode.until_ns == 0 ? " has used " : " used ";
+  text += PercentText(episode.share()) + " of a core for " + SecondsText(length_ns);
+  if (episode.until_ns != 0) text += episode.ended ? "; it has ended" : "; it is calm again";
+  return text;
+}
+
+}  // namespace
+
+LiveFindings::LiveFindings(const ConfigStore* config, CpuCollector* cpu, LiveThreads* threads)
+    : config_(config),
+      cpu_(cpu),
+      threads_(threads),
+      uses_(cpu),
+      stacks_(MonotonicNs()),
+      locks_(cpu, threads),
+      cgroup_(CgroupCpuDirectory()),
+      started_ns_(MonotonicNs()) {
+  cpu_->AddReader(&stacks_, 0);
+  threads->SetLastSamples([this](int tid) { return stacks_.LastStackOf(g_self.pid, tid); });
+}
+
+LiveFindings::~LiveFindings() { cpu_->RemoveReader(&stacks_); }
+
+void LiveFindings::PutHot(const HotEpisode& episode) {
+  const ThreadKey& key = episode.key;
+  stacks_.Hold(key.pid, key.tid, episode.since_ns);
+  const std::vector<StackShare> shares =
+      MergeByFunction(stacks_.StacksOf(key.pid, key.tid), threads_->starts());
+  const uint64_t end_ns = episode.until_ns != 0 ? episode.until_ns : episode.last_ns;
+  const uint64_t length_ns = end_ns - episode.since_ns;
+  Finding finding;
+  finding.id = MakeFindingId(FindingKind::kHotThread, Number(key.pid) + "/" + Number(key.tid) +
+                                                          "/" + Number(episode.since_ns));
+  finding.kind = FindingKind::kHotThread;
+  finding.pid = key.pid;
+  finding.since_ns = episode.since_ns;
+  finding.until_ns = episode.until_ns;
+  finding.sentence = HotSentence(episode, length_ns);
+  finding.facts = {{"thread", episode.name},
+                   {"tid", Number(key.tid)},
+                   {"share_of_a_core", FormatDecimal(episode.share())},
+                   {"cpu_seconds", FormatDecimal(static_cast<double>(episode.cpu_ns) / 1e9)},
+                   {"thread_ended", episode.ended ? "yes" : "no"}};
+  uint64_t total_ns = 0;
+  for (const StackShare& share : shares) total_ns += share.cpu_ns;
+  for (size_t i = 0; i < std::min(shares.size(), kStacksShown); ++i) {
+    AddStack(shares[i], total_ns, &finding);
+  }
+  finding.next = "sonde cpu TARGET --by thread   |   sonde threads TARGET";
+  store_.Put(std::move(finding));
+  if (episode.until_ns != 0) stacks_.Release(key.pid, key.tid);
+}
+
+void LiveFindings::LookForHotThreads(uint64_t now_ns) {
+  const Settings& settings = config_->current();
+  const double share = static_cast<double>(settings.hot_percent) / 100;
+  hot_.Configure({share, static_cast<uint64_t>(settings.hot_after_ms) * 1'000'000});
+  const std::vector<ThreadUse> uses = uses_.Read(now_ns, share / 2);
+  for (const HotEpisode& episode : hot_.Observe(uses)) PutHot(episode);
+}
+
+void LiveFindings::PutPressure(FindingKind kind, bool found, const CpuPressure& pressure,
+                               uint64_t now_ns) {
+  const std::string id = MakeFindingId(kind, Number(started_ns_));
+  if (!found) return store_.End(id, now_ns);
+  Finding finding;
+  finding.id = id;
+  finding.kind = kind;
+  finding.pid = g_self.pid;
+  finding.since_ns = pressure.since_ns;
+  const Finding* known = store_.Find(id);
+  if (known != nullptr && known->until_ns != 0) finding.since_ns = known->since_ns;
+  const std::string of_limit =
+      CoresText(pressure.cores) + " of its " + CoresText(pressure.limit_cores) + " cores";
+  finding.sentence = kind == FindingKind::kHotProcess
+                         ? "the container uses " + of_limit
+                         : "the container was throttled in " +
+                               PercentText(pressure.throttled_share) + " of the periods, using " +
+                               of_limit + " on average";
+  finding.facts = {{"cores", FormatDecimal(pressure.cores)},
+                   {"limit_cores", FormatDecimal(pressure.limit_cores)},
+                   {"throttled_share", FormatDecimal(pressure.throttled_share)},
+                   {"throttled_seconds", FormatDecimal(pressure.throttled_seconds)}};
+  finding.next = "sonde cpu TARGET";
+  store_.Put(std::move(finding));
+}
+
+void LiveFindings::LookForPressure(uint64_t now_ns) {
+  const auto reading = ReadCgroupCpu(cgroup_);
+  if (!reading) return;
+  const uint64_t min_ns = static_cast<uint64_t>(config_->current().hot_after_ms) * 1'000'000;
+  pressure_.Configure({.min_ns = min_ns});
+  const CpuPressure pressure = pressure_.Observe(now_ns, *reading);
+  PutPressure(FindingKind::kHotProcess, pressure.at_limit, pressure, now_ns);
+  PutPressure(FindingKind::kCpuThrottled, pressure.throttled, pressure, now_ns);
+}
+
+void LiveFindings::PutDeadlock(const std::vector<LockEdge>& cycle, uint64_t now_ns,
+                               std::set<std::string>* seen) {
+  std::string identity;
+  Finding finding;
+  finding.kind = FindingKind::kDeadlock;
+  finding.severity = Severity::kCritical;
+  finding.pid = g_self.pid;
+  finding.since_ns = now_ns;
+  std::string text;
+  for (const LockEdge& edge : cycle) {
+    const IdleThread* idle = locks_.Find(edge.waiter);
+    const IdleThread* owner = locks_.Find(edge.owner);
+    if (idle == nullptr || owner == nullptr) return;
+    deadlocked_.insert(edge.waiter);
+    identity += Number(edge.waiter) + ":" + Number(edge.object) + "/";
+    const std::string wait = std::string(LockKindName(idle->lock.kind)) + " " +
+                             HexText(edge.object) + " held by " + owner->name + " (tid " +
+                             Number(edge.owner) + ")";
+    text += (text.empty() ? "" : ", ") + idle->name + " (tid " + Number(edge.waiter) + ")";
+    finding.since_ns = std::min(finding.since_ns, now_ns - idle->waits_ns);
+    finding.facts.push_back({"tid " + Number(edge.waiter), idle->name + " waits for " + wait});
+    finding.stacks.push_back({idle->name + " (tid " + Number(edge.waiter) + ") waits for " + wait,
+                              -1, idle->record.frames, ""});
+  }
+  finding.id = MakeFindingId(FindingKind::kDeadlock, identity);
+  finding.sentence =
+      Number(cycle.size()) + " threads wait for each other's locks for ever: " + text;
+  if (cycle.size() == 1)
+    finding.sentence = "a thread waits for a lock that it holds itself: " + text;
+  finding.next = "sonde threads TARGET --all; only a restart ends it";
+  seen->insert(finding.id);
+  store_.Put(std::move(finding));
+}
+
+void LiveFindings::LookForStuck(uint64_t now_ns, std::set<std::string>* seen) {
+  const StuckOptions options{static_cast<uint64_t>(config_->current().stuck_after_ms) * 1'000'000};
+  for (const IdleThread* idle : locks_.Suspects()) {
+    if (deadlocked_.contains(idle->tid)) continue;
+    if (!IsStuck({idle->wait, idle->waits_ns, idle->lock.timed}, options)) continue;
+    Finding finding;
+    finding.kind = FindingKind::kStuckThread;
+    finding.pid = g_self.pid;
+    finding.since_ns = now_ns - idle->waits_ns;
+    finding.id = MakeFindingId(FindingKind::kStuckThread, Number(static_cast<uint64_t>(idle->tid)) +
+                                                              "/" + Number(idle->cpu_ns));
+    std::string what = "uninterruptible in " + PlaceName(idle->record);
+    if (idle->wait == WaitClass::kForCpu) what = "ready to run, but gets no CPU";
+    if (idle->wait == WaitClass::kLock) {
+      what = "waiting for a " + std::string(idle->lock.kind == LockKind::kNone
+                                                ? "file lock"
+                                                : LockKindName(idle->lock.kind));
+      if (idle->lock.owner != 0) {
+        what += " held by tid " + Number(static_cast<uint64_t>(idle->lock.owner));
+      }
+    }
+    finding.sentence =
+        ThreadText(idle->name, idle->tid) + " is " + what + " for " + SecondsText(idle->waits_ns);
+    finding.facts = {{"thread", idle->name},
+                     {"tid", Number(static_cast<uint64_t>(idle->tid))},
+                     {"wait_seconds", FormatDecimal(static_cast<double>(idle->waits_ns) / 1e9)}};
+    if (!idle->record.frames.empty())
+      finding.stacks = {{"where it waits", -1, idle->record.frames, ""}};
+    finding.next = "sonde threads TARGET --all";
+    seen->insert(finding.id);
+    store_.Put(std::move(finding));
+  }
+}
+
+void LiveFindings::EndOthers(const std::set<std::string>& seen, uint64_t now_ns) {
+  for (const std::string& id : lock_findings_) {
+    if (!seen.contains(id)) store_.End(id, now_ns);
+  }
+  lock_findings_ = seen;
+}
+
+void LiveFindings::LookForDeadlocks(uint64_t now_ns) {
+  locks_.Look(now_ns);
+  std::set<std::string> seen;
+  deadlocked_.clear();
+  for (const auto& cycle : deadlocks_.Observe(locks_.Edges())) PutDeadlock(cycle, now_ns, &seen);
+  LookForStuck(now_ns, &seen);
+  EndOthers(seen, now_ns);
+}
+
+void LiveFindings::Tick(uint64_t now_ns) {
+  if (now_ns < next_ns_) return;
+  next_ns_ = now_ns + kLookNs;
+  LookForHotThreads(now_ns);
+  LookForPressure(now_ns);
+  store_.Expire(now_ns);
+  if (now_ns < next_locks_ns_) return;
+  next_locks_ns_ = now_ns + kLookAtLocksNs;
+  LookForDeadlocks(now_ns);
+}
+
+std::vector<std::string> LiveFindings::NotSearched() const {
+  std::vector<std::string> sentences;
+  if (cpu_->effective_hz() == 0) {
+    sentences.push_back("CPU is not sampled: hot threads are found, but without their stacks");
+  }
+  if (cgroup_.empty()) sentences.push_back("the container's CPU limit cannot be read");
+  sentences.push_back(
+      "deadlocks and stuck threads: locks other than pthread's (absl, Rust, Go, "
+      "std::atomic::wait), "
+      "readers of read-write locks, and locks in child processes");
+  return sentences;
+}
+
+}  // namespace sonde::life

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs the detectors over the running agent's numbers and keeps what they find. Agent thread only.
+// Memory: see findings.h, hot_stacks.h, live_locks.h.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/config/config_store.h"
+#include "agent/endpoints/findings_source.h"
+#include "agent/life/live_locks.h"
+#include "agent/life/live_threads.h"
+#include "agent/life/thread_uses.h"
+#include "collectors/cpu.h"
+#include "collectors/detectors/deadlock.h"
+#include "collectors/detectors/hot_process.h"
+#include "collectors/detectors/hot_stacks.h"
+#include "collectors/detectors/hot_thread.h"
+#include "collectors/findings.h"
+
+namespace sonde::life {
+
+class LiveFindings final : public FindingsSource {
+ public:
+  LiveFindings(const ConfigStore* config, CpuCollector* cpu, LiveThreads* threads);
+  ~LiveFindings() override;
+  LiveFindings(const LiveFindings&) = delete;
+  LiveFindings& operator=(const LiveFindings&) = delete;
+
+  // As often as the agent ticks; looks about once a second.
+  void Tick(uint64_t now_ns);
+
+  [[nodiscard]] const FindingStore& findings() const override { return store_; }
+  [[nodiscard]] std::vector<std::string> NotSearched() const override;
+  [[nodiscard]] uint64_t searched_since_ns() const override { return started_ns_; }
+  // Other detectors fill the same store.
+  FindingStore* store() { return &store_; }
+
+ private:
+  void LookForHotThreads(uint64_t now_ns);
+  void PutHot(const HotEpisode& episode);
+  void LookForPressure(uint64_t now_ns);
+  void PutPressure(FindingKind kind, bool found, const CpuPressure& pressure, uint64_t now_ns);
+  void LookForDeadlocks(uint64_t now_ns);
+  void PutDeadlock(const std::vector<LockEdge>& cycle, uint64_t now_ns,
+                   std::set<std::string>* seen);
+  void LookForStuck(uint64_t now_ns, std::set<std::string>* seen);
+  void EndOthers(const std::set<std::string>& seen, uint64_t now_ns);
+
+  const ConfigStore* config_;
+  CpuCollector* cpu_;
+  LiveThreads* threads_;
+  FindingStore store_;
+  ThreadUses uses_;
+  HotThreads hot_;
+  HotStacks stacks_;
+  HotProcess pressure_;
+  LiveLocks locks_;
+  Deadlocks deadlocks_;
+  std::set<std::string> lock_findings_;  // ids of deadlocks and stuck threads that go on
+  std::set<int> deadlocked_;             // tids: they are not reported as stuck as well
+  const std::string cgroup_;
+  const uint64_t started_ns_;
+  uint64_t next_ns_ = 0;
+  uint64_t next_locks_ns_ = 0;
+};
+
+}  // namespace sonde::life

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/life/live_locks.h"
+
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <array>
+
+#include "agent/runtime/resolve.h"
+
+namespace sonde::life {
+namespace {
+
+constexpr uint64_t kIdleNs = 2'000'000'000;
+constexpr int kMaxLooks = 200;  // at a time: a few milliseconds
+constexpr size_t kFramesThatTell = 6;
+
+constexpr std::array kWaitingFunctions = {"pthread_mutex_lock",
+                                          "pthread_mutex_timedlock",
+                                          "pthread_mutex_clocklock",
+                                          "pthread_rwlock_rdlock",
+                                          "pthread_rwlock_wrlock",
+                                          "pthread_rwlock_timedrdlock",
+                                          "pthread_rwlock_timedwrlock",
+                                          "pthread_rwlock_clockrdlock",
+                                          "pthread_rwlock_clockwrlock",
+                                          "pthread_cond_wait",
+                                          "pthread_cond_timedwait",
+                                          "pthread_cond_clockwait",
+                                          "sem_wait",
+                                          "sem_timedwait",
+                                          "sem_clockwait",
+                                          "pthread_join",
+                                          "pthread_timedjoin_np",
+                                          "pthread_clockjoin_np",
+                                          "pthread_barrier_wait",
+                                          "mtx_lock",
+                                          "mtx_timedlock"};
+
+bool IsFileLock(const WhereItWaits& where) {
+  constexpr uint64_t kSetLockWait = 7;       // F_SETLKW
+  constexpr uint64_t kOpenSetLockWait = 38;  // F_OFD_SETLKW
+  if (where.number == SYS_flock) return true;
+  return where.number == SYS_fcntl &&
+         (where.arguments[1] == kSetLockWait || where.arguments[1] == kOpenSetLockWait);
+}
+
+}  // namespace
+
+void LiveLocks::KnowFunctions() {
+  if (!functions_.empty()) return;
+  for (const char* name : kWaitingFunctions) {
+    const auto at = reinterpret_cast<uint64_t>(runtime::NextSymbol(name));
+    if (at != 0) functions_.emplace(at, name);
+  }
+}
+
+bool LiveLocks::IsThread(int tid) const { return cpu_->sweep().threads().threads().contains(tid); }
+
+std::vector<std::string_view> LiveLocks::FunctionsOf(const ThreadRecord& record) const {
+  std::vector<std::string_view> names;
+  for (size_t i = 0; i < std::min(record.frames.size(), kFramesThatTell); ++i) {
+    const uint64_t pc = i == 0 ? record.frames[0] : record.frames[i] - 1;
+    const auto known = functions_.find(threads_->starts()->StartOf(pc));
+    names.push_back(known != functions_.end() ? known->second : std::string_view());
+  }
+  return names;
+}
+
+void LiveLocks::Classify(IdleThread* idle) const {
+  const ThreadRecord& record = idle->record;
+  idle->lock = DecodeLockWait(threads_->memory(), record.where, FunctionsOf(record),
+                              [this](int tid) { return IsThread(tid); });
+  const bool lock =
+      idle->lock.kind == LockKind::kMutex || idle->lock.kind == LockKind::kReadWriteLock;
+  idle->wait = WaitClass::kForWork;
+  if (record.state == 'D') idle->wait = WaitClass::kUninterruptible;
+  if (lock || IsFileLock(record.where)) idle->wait = WaitClass::kLock;
+  if (record.where.kind == WhereItWaits::Kind::kRunning) idle->wait = WaitClass::kForCpu;
+}
+
+void LiveLocks::LookAt(int tid, const HostThread& thread, ThreadReader* reader) {
+  IdleThread idle;
+  idle.tid = tid;
+  idle.name = thread.name;
+  idle.cpu_ns = thread.cpu_ns;
+  idle.record.tid = tid;
+  const bool waits = reader->ReadWaiting(&idle.record);
+  const bool runs = idle.record.where.kind == WhereItWaits::Kind::kRunning;
+  if (!waits && !runs) return;
+  idle.record.state = reader->files().Stat(tid).state;
+  Classify(&idle);
+  if (idle.wait == WaitClass::kForWork) idle.record.frames = {};
+  idle_[tid] = std::move(idle);
+}
+
+void LiveLocks::Look(uint64_t now_ns) {
+  const auto& threads = cpu_->sweep().threads().threads();
+  std::erase_if(idle_, [&](const auto& item) {
+    const auto known = threads.find(item.first);
+    return known == threads.end() || known->second.cpu_ns != item.second.cpu_ns;
+  });
+  KnowFunctions();
+  threads_->KnowCode();
+  ThreadReader reader = threads_->Reader();
+  int looks = 0;
+  for (const auto& [tid, thread] : threads) {
+    const uint64_t waits_ns = now_ns > thread.last_busy_ns ? now_ns - thread.last_busy_ns : 0;
+    if (waits_ns < kIdleNs) continue;
+    if (!idle_.contains(tid) && looks < kMaxLooks) {
+      LookAt(tid, thread, &reader);
+      ++looks;
+    }
+    if (const auto idle = idle_.find(tid); idle != idle_.end()) idle->second.waits_ns = waits_ns;
+  }
+}
+
+std::vector<const IdleThread*> LiveLocks::Suspects() const {
+  std::vector<const IdleThread*> suspects;
+  for (const auto& [tid, idle] : idle_) {
+    if (idle.wait != WaitClass::kForWork) suspects.push_back(&idle);
+  }
+  return suspects;
+}
+
+// The owner is in the lock now; who waits for it has not run since it was looked at, or the sweep
+// will tell.
+std::vector<LockEdge> LiveLocks::Edges() const {
+  std::vector<LockEdge> edges;
+  for (const auto& [tid, idle] : idle_) {
+    if (idle.wait != WaitClass::kLock || idle.lock.timed || idle.lock.kind == LockKind::kNone)
+      continue;
+    uint64_t cpu_ns = 0;
+    if (!ThreadCpuTime(tid, &cpu_ns) || cpu_ns != idle.cpu_ns) continue;
+    const LockWait lock =
+        DecodeLockWait(threads_->memory(), idle.record.where, FunctionsOf(idle.record),
+                       [this](int other) { return IsThread(other); });
+    if (lock.owner != 0) edges.push_back({tid, lock.owner, lock.object, cpu_ns});
+  }
+  return edges;
+}
+
+const IdleThread* LiveLocks::Find(int tid) const {
+  const auto known = idle_.find(tid);
+  return known != idle_.end() ? &known->second : nullptr;
+}
+
+}  // namespace sonde::life

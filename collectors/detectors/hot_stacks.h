@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// What busy threads did, second by second: the stacks of exactly one thread in exactly one period.
+// A sink of the fold; agent thread only.
+//
+// Each of the busiest threads since the fold before has a bucket for that time;
+// the last kBuckets are kept, and of a thread that is held, the sum of everything since. Memory: at
+// most kMaxThreads × kMaxStacks stacks; what is beyond goes into "other".
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "collectors/fold_sink.h"
+
+namespace sonde {
+
+struct StackShare {
+  std::vector<uint64_t> frames;  // leaf first; empty: everything that had no room
+  uint64_t cpu_ns = 0;
+};
+
+class HotStacks : public FoldSink {
+ public:
+  static constexpr size_t kBuckets = 16;
+  static constexpr size_t kMaxThreads = 16;
+  static constexpr size_t kMaxStacks = 64;
+
+  explicit HotStacks(uint64_t now_ns) : folded_ns_(now_ns) {}
+
+  void OnDelta(const FoldDelta& delta) override;
+  void OnLost(Kind, DropReason, uint64_t, uint64_t) override {}
+  void OnFoldEnd(uint64_t now_ns) override;
+
+  // From now on everything of this thread since `since_ns` is kept. Repeating it changes nothing.
+  void Hold(int pid, int tid, uint64_t since_ns);
+  void Release(int pid, int tid);
+
+  // Heaviest first, of a thread that is held. The newest samples of a thread, if it is busy.
+  [[nodiscard]] std::vector<StackShare> StacksOf(int pid, int tid) const;
+  [[nodiscard]] std::vector<uint64_t> LastStackOf(int pid, int tid) const;
+
+  // Bytes of the stacks that are kept.
+  [[nodiscard]] size_t memory_bytes() const;
+
+ private:
+  using Sums = std::map<std::vector<uint64_t>, uint64_t>;
+  struct Bucket {
+    uint64_t from_ns = 0;
+    uint64_t to_ns = 0;
+    Sums sums;
+  };
+  struct Thread {
+    std::deque<Bucket> buckets;
+    Bucket open;
+    uint64_t open_ns = 0;  // CPU time in it
+    bool held = false;
+    Sums held_sums;
+  };
+
+  [[nodiscard]] uint64_t BusiestButFew() const;
+  static void AddTo(Sums* sums, const std::vector<uint64_t>& frames, uint64_t cpu_ns);
+
+  std::map<std::pair<int, int>, Thread> threads_;
+  uint64_t folded_ns_;
+};
+
+}  // namespace sonde

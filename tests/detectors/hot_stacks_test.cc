@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/detectors/hot_stacks.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace sonde {
+namespace {
+
+constexpr uint64_t kSecond = 1'000'000'000;
+
+class HotStacksTest : public ::testing::Test {
+ protected:
+  void Burn(int tid, uint64_t leaf, uint64_t ns) {
+    const std::vector<uint64_t> frames = {leaf, 0x1000};
+    FoldDelta delta;
+    delta.frames = frames;
+    delta.thread.pid = 7;
+    delta.thread.tid = tid;
+    delta.kind = Kind::kCpu;
+    delta.events = 1;
+    delta.amount = ns;
+    stacks_.OnDelta(delta);
+  }
+  void EndSecond() { stacks_.OnFoldEnd(now_ns_ += kSecond); }
+
+  HotStacks stacks_{0};
+  uint64_t now_ns_ = 0;
+};
+
+TEST_F(HotStacksTest, KeepExactlyThePeriodOfExactlyTheThread) {
+  for (int i = 0; i < 3; ++i) {  // before
+    Burn(1, 0xa, kSecond);
+    Burn(2, 0xb, kSecond);
+    EndSecond();
+  }
+  const uint64_t since_ns = now_ns_;
+  for (int i = 0; i < 2; ++i) {
+    Burn(1, 0xc, 3 * kSecond / 4);
+    Burn(1, 0xd, kSecond / 4);
+    Burn(2, 0xb, kSecond);
+    EndSecond();
+  }
+  stacks_.Hold(7, 1, since_ns);
+  for (int i = 0; i < 2; ++i) {
+    Burn(1, 0xc, kSecond);
+    EndSecond();
+  }
+  const auto shares = stacks_.StacksOf(7, 1);
+  ASSERT_EQ(shares.size(), 2u);
+  EXPECT_EQ(shares[0].frames[0], 0xcu);
+  EXPECT_EQ(shares[0].cpu_ns, 7 * kSecond / 2);
+  EXPECT_EQ(shares[1].frames[0], 0xdu);
+  EXPECT_EQ(shares[1].cpu_ns, kSecond / 2);
+  EXPECT_TRUE(stacks_.StacksOf(7, 3).empty());
+}
+
+TEST_F(HotStacksTest, ForgetIdleThreads) {
+  Burn(1, 0xa, kSecond / 100);
+  EndSecond();
+  EXPECT_TRUE(stacks_.LastStackOf(7, 1).empty());
+  Burn(1, 0xa, kSecond);
+  EndSecond();
+  EXPECT_EQ(stacks_.LastStackOf(7, 1), (std::vector<uint64_t>{0xa, 0x1000}));
+  EndSecond();
+  EXPECT_EQ(stacks_.memory_bytes(), 0u);
+}
+
+TEST_F(HotStacksTest, AreBoundedWhateverIsBurnt) {
+  for (int second = 0; second < 40; ++second) {
+    for (int tid = 1; tid < 400; ++tid) {
+      for (uint64_t leaf = 0; leaf < 200; ++leaf) Burn(tid, 0x100000 * tid + leaf, kSecond / 200);
+    }
+    EndSecond();
+    if (second == 3) stacks_.Hold(7, 1, 0);
+  }
+  const size_t bound =
+      HotStacks::kMaxThreads * (HotStacks::kBuckets + 1) * HotStacks::kMaxStacks * 128;
+  EXPECT_LT(stacks_.memory_bytes(), bound);
+  uint64_t sum_ns = 0;
+  for (const StackShare& share : stacks_.StacksOf(7, 1)) sum_ns += share.cpu_ns;
+  EXPECT_EQ(sum_ns, 40 * kSecond);  // what has no stack of its own is in "other"
+}
+
+}  // namespace
+}  // namespace sonde

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What is found in services in trouble, through the real agent and the real command, and that healthy ones are not.
+
+Usage: trouble_test.py AGENT SONDE HOST [TEST...]
+"""
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+AGENT, SONDE, HOST = (os.path.realpath(path) for path in sys.argv[1:4])
+CLEAN, USAGE, FINDING = 0, 2, 3
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def before_others():
+    """A machine that runs other tests must not take the core from the thread that is to be found."""
+    try:
+        os.nice(-15)
+    except OSError:
+        pass
+
+
+class Trouble(unittest.TestCase):
+    def start(self, *arguments, **settings):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.port = free_port()
+        environment = dict(os.environ, LD_PRELOAD=AGENT, SONDE_TARGET="trouble_host", SONDE_RUN_DIR=directory.name,
+                           SONDE_LISTEN=f"127.0.0.1:{self.port}", SONDE_HOT_AFTER="3s", SONDE_HOT_PERCENT="10", SONDE_STUCK_AFTER="6s",
+                           SONDE_CPU_LIMIT_PERCENT="10", **settings)
+        process = subprocess.Popen([HOST, *arguments], env=environment, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, text=True, preexec_fn=before_others)
+        self.addCleanup(self.end, process)
+        words = process.stdout.readline().split()
+        self.assertEqual(words[0], "ready")
+        self.tid = int(words[1])
+        return process
+
+    @staticmethod
+    def end(process):
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+    def sonde(self, *arguments):
+        done = subprocess.run([SONDE, *arguments], capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout
+
+    def findings(self, kind=None):
+        code, text = self.sonde("findings", f":{self.port}", "--json")
+        if code not in (CLEAN, FINDING):
+            return []
+        found = json.loads(text)["findings"]
+        self.assertEqual(code, FINDING if found else CLEAN)
+        return [finding for finding in found if kind in (None, finding["kind"])]
+
+    def wait_for(self, condition, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            value = condition()
+            if value:
+                return value
+            time.sleep(0.3)
+        self.fail(f"did not come true within {seconds} s; findings: {self.findings()}")
+        return None
+
+    def test_hot_thread_is_named_with_function_and_share_also_when_it_is_over(self):
+        process = self.start("hot", "12")
+        self.wait_for(lambda: self.findings("hot_thread"), 11)
+        code, text = self.sonde("hot", f":{self.port}")
+        self.assertEqual(code, FINDING)
+        self.assertRegex(text, rf"HOT NOW +pid {process.pid} +thread worker \(tid {self.tid}\) has used \d+ % of a core")
+        self.assertRegex(text, r"\n +(9\d|100) %  .*BurnInnerLoop < .*HandleRequest")
+        self.assertEqual(len(self.findings("hot_thread")), 1)  # the two others of that name are idle
+        first_id = self.findings("hot_thread")[0]["id"]
+        self.wait_for(lambda: not self.findings("hot_thread")[0]["active"], 25)
+        time.sleep(3)
+        code, text = self.sonde("hot", f":{self.port}")
+        self.assertEqual(code, FINDING)
+        self.assertRegex(text, rf"ENDED +pid {process.pid} +thread worker \(tid {self.tid}\) used .*it has ended")
+        self.assertRegex(text, r"\n +(9\d|100) %  .*BurnInnerLoop")
+        finding = self.findings("hot_thread")[0]
+        self.assertEqual(finding["id"], first_id)
+        self.assertAlmostEqual(finding["seconds"], 12, delta=4)
+        code, text = self.sonde(f":{self.port}")  # the front door
+        self.assertEqual(code, FINDING)
+        self.assertIn(f"thread worker (tid {self.tid})", text)
+        self.assertEqual(self.sonde("hot", f":{self.port}", "--last", "1s")[0], CLEAN)
+        self.assertEqual(self.sonde("hot", f":{self.port}", "--last", "20m")[0], USAGE)
+
+    def test_top_shows_the_busy_thread_first(self):
+        self.start("hot", "20")
+        self.wait_for(lambda: self.sonde("status", f":{self.port}")[0] == CLEAN, 10)
+        time.sleep(1.5)
+        code, text = self.sonde("top", f":{self.port}", "--once")
+        self.assertEqual(code, CLEAN)
+        self.assertRegex(text.splitlines()[2], rf"\d+ % .* {self.tid}  worker +\d+ % in .*BurnInnerLoop")
+
+    def deadlock(self, count, kind, lock):
+        self.start("deadlock", str(count), kind)
+        started = time.monotonic()
+        finding = self.wait_for(lambda: self.findings("deadlock"), 15)[0]
+        self.assertLess(time.monotonic() - started, 15)
+        self.assertEqual(finding["severity"], "critical")
+        self.assertEqual(len(finding["stacks"]), count)
+        for stack in finding["stacks"]:
+            self.assertRegex(stack["title"], rf"locker \(tid \d+\) waits for {lock} 0x\w+ held by locker \(tid \d+\)")
+            self.assertIn("TakeSecondLock", " ".join(frame["function"] for frame in stack["frames"]))
+        code, text = self.sonde(f":{self.port}")
+        self.assertEqual(code, FINDING)
+        self.assertIn("DEADLOCK", text)
+        time.sleep(6)
+        self.assertEqual(len(self.findings()), 1)  # the same one, and nobody is stuck as well
+
+    def test_deadlock_of_two_pthread_mutexes(self):
+        self.deadlock(2, "pthread", "mutex")
+
+    def test_deadlock_of_three_recursive_mutexes(self):
+        self.deadlock(3, "recursive", "mutex")
+
+    def test_deadlock_of_five_std_mutexes(self):
+        self.deadlock(5, "std", "mutex")
+
+    def test_deadlock_of_two_writers(self):
+        self.deadlock(2, "rwlock", "read-write lock")
+
+    def test_heavy_correct_locking_gives_no_finding(self):
+        self.start("healthy")
+        self.wait_for(lambda: self.sonde("status", f":{self.port}")[0] == CLEAN, 10)
+        for _ in range(15):
+            time.sleep(1)
+            self.assertEqual(self.findings(), [])
+        self.assertEqual(self.sonde("findings", f":{self.port}")[0], CLEAN)
+
+
+if __name__ == "__main__":
+    signal.alarm(280)
+    unittest.main(argv=[sys.argv[0], *sys.argv[4:]])
