@@ -30,8 +30,9 @@ LICENSES = {
     "prometheus-cpp": "MIT",
     "zlib": "Zlib",
 }
-# Headers of the system itself: what they inline is the C interface, or belongs to GCC's archives above.
-SYSTEM_SOURCES = {"glibc", "linux", "curl"} | {name for name in LICENSES if name.startswith("gcc-")}
+# Headers of the system itself: what they inline is the C interface, or belongs to GCC's archives above. Of curl and
+# elfutils only declarations are used: their libraries are shared objects, and libdw is loaded if it is there.
+SYSTEM_SOURCES = {"glibc", "linux", "curl", "elfutils"} | {name for name in LICENSES if name.startswith("gcc-")}
 
 
 def archives_in(link_map):
