@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `kubectl kustomize` makes of the component, the demo and the rest, with every kubectl of the machine."""
+import re
 import unittest
 
 import yaml
@@ -102,6 +103,25 @@ class ComponentTest(unittest.TestCase):
 
     def test_nothing_that_only_steers_the_rendering_reaches_the_cluster(self):
         self.assertEqual({"Deployment", "StatefulSet", "DaemonSet", "Service"}, {o["kind"] for o in self.objects})
+
+
+class BlackBoxTest(unittest.TestCase):
+    def test_the_volume_outlives_the_container_in_memory_and_has_room_for_every_region_that_is_kept(self):
+        spec = template(render(K8S / "demo"), "Deployment", "redis")["spec"]
+        volume = named(spec["volumes"], "sonde-blackbox")[0]["emptyDir"]
+        self.assertEqual("Memory", volume["medium"])
+        env = environment(spec["containers"][0])
+        self.assertNotIn("SONDE_REGION_BYTES", env)
+        settings = (K8S.parent / "agent" / "config" / "settings.inc").read_text()
+        region = re.search(r'"SONDE_REGION_BYTES", Bytes, (\d+) << 20,', settings)
+        most = (int(env["SONDE_DIR_KEEP"]) + 1) * int(region[1])
+        self.assertLess(most, int(volume["sizeLimit"].removesuffix("Mi")))
+
+    def test_its_path_is_no_other_mount_and_no_directory_of_sockets(self):
+        app = template(render(K8S / "demo"), "Deployment", "redis")["spec"]["containers"][0]
+        directory = environment(app)["SONDE_DIR"]
+        self.assertEqual(1, [mount["mountPath"] for mount in app["volumeMounts"]].count(directory))
+        self.assertNotIn(directory, ("/run/sonde", "/var/run/sonde"))
 
 
 class DemoTest(unittest.TestCase):
