@@ -42,7 +42,24 @@ class Running(contextlib.ExitStack):
         self.callback(shutil.rmtree, self.directory, ignore_errors=True)
         return self
 
-    def start(self, name, command, env=None):
+    def limited_group(self, limit_bytes):
+        """A cgroup of this test's own with a limit of memory; None where none can be made."""
+        own = pathlib.Path("/proc/self/cgroup").read_text()
+        lines = dict(line.split(":", 2)[1:] for line in own.splitlines())
+        hierarchy, path, limit = ("memory", lines["memory"], "memory.limit_in_bytes") if "memory" in lines else (
+            "", lines.get("", "/"), "memory.max")
+        group = pathlib.Path("/sys/fs/cgroup", hierarchy, path.lstrip("/"), f"sonde-test-{os.getpid()}")
+        try:
+            group.mkdir()
+            self.callback(group.rmdir)
+            (group / limit).write_text(str(limit_bytes))
+        except OSError:
+            return None
+        return group
+
+    def start(self, name, command, env=None, group=None):
+        if group is not None:
+            command = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', group / "cgroup.procs", *command]
         log = self.enter_context(open(self.directory / f"{name}.log", "wb"))
         process = subprocess.Popen([str(part) for part in command], cwd=self.directory, stdout=log, stderr=log,
                                    env={**os.environ, **(env or {})})
@@ -62,14 +79,14 @@ class Running(contextlib.ExitStack):
     def log(self, name):
         return (self.directory / f"{name}.log").read_text(errors="replace")
 
-    def redis(self, name, preload, listen, metrics, load_clients=1):
+    def redis(self, name, preload, listen, metrics, load_clients=1, group=None):
         """redis-server under the agent and under load. Both ports are the agent's."""
         port = free_port()
         process = self.start(name, [need("redis-server"), "--port", port, "--bind", "127.0.0.1", "--save", "",
                                     "--appendonly", "no"],
                              {"LD_PRELOAD": str(preload), "SONDE_TARGET": "redis-server",
                               "SONDE_LISTEN": f"127.0.0.1:{listen}", "SONDE_METRICS_LISTEN": f"127.0.0.1:{metrics}",
-                              "SONDE_RUN_DIR": str(self.directory)})
+                              "SONDE_RUN_DIR": str(self.directory)}, group)
         self.connects(port, f"{name} on port {port}")
         self.start(f"{name}-load", [need("redis-benchmark"), "-p", port, "-c", load_clients, "-l", "-q", "-t",
                                     "get,set,lrange_100"])
