@@ -50,7 +50,8 @@ class Folder {
 
   Folder(const Region& region, Start start, const FoldOptions& options = {});
 
-  // Both fold first: a sink sees exactly what was counted between the two calls.
+  // Both fold first: a sink sees exactly what was counted between the two calls. RemoveSink is for
+  // destructors, too: where memory has run out it goes without the fold and does not throw.
   void AddSink(FoldSink* sink, uint64_t now_ns);
   void RemoveSink(FoldSink* sink, uint64_t now_ns);
 

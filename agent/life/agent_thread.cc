@@ -9,6 +9,9 @@
 #include <sys/prctl.h>
 #include <time.h>
 
+#include <cstdlib>
+#include <exception>
+
 #include "agent/life/agent.h"
 #include "agent/life/host_signal.h"
 #include "agent/life/own_descriptors.h"
@@ -64,6 +67,18 @@ void RunOnThisTask() {
                                               // thread's next
 }
 
+// An exception that nothing may let through, most likely for want of memory in a destructor: the
+// agent gives up, not the host. Its thread ends without a word to libc, which has nothing to do
+// with the exception; what it held goes with its descriptors.
+[[noreturn]] void GiveUp() {
+  if (!OnAgentThread()) std::abort();
+  AgentCouldNotStart();
+  g_tid.store(0, std::memory_order_release);
+  SetAgentReady();
+  g_running.store(false, std::memory_order_release);
+  for (;;) sys::Call(SYS_exit, 0L);
+}
+
 void* AgentMain(void*) {
   // A real-time host's class is its own; its affinity is kept.
   const sched_param ordinary{};
@@ -71,6 +86,7 @@ void* AgentMain(void*) {
   g_last_tid.store(sys::Gettid(), std::memory_order_release);
   sys::Call(SYS_prctl, PR_SET_NAME, "sonde");
   runtime::RunLateInit();
+  std::set_terminate(GiveUp);
   if (RunWithOwnDescriptors(&RunOnThisTask) == DescriptorWay::kRefused) AgentCouldNotStart();
   SetAgentReady();
   g_running.store(false, std::memory_order_release);

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <new>
+
 #include "collectors/fold_capture.h"
 #include "tests/core/region_for_testing.h"
 
@@ -62,6 +64,27 @@ TEST(Fold, ACaptureSeesNothingFromBeforeItsOpening) {
   ASSERT_EQ(region.Record(thread, 1), DropReason::kNone);
   folder.Fold(4 * kSecond);
   EXPECT_EQ(RecordedIn(capture.Collect()), (Sums{1, 10}));
+}
+
+class SinkWithoutMemory : public FoldSink {
+ public:
+  void OnDelta(const FoldDelta&) override { throw std::bad_alloc(); }
+  void OnLost(Kind, DropReason, uint64_t, uint64_t) override {}
+  void OnFoldEnd(uint64_t) override {}
+};
+
+// From a destructor, while the agent stops for want of memory: an exception there ends the host.
+TEST(Fold, ASinkGoesWithoutMemory) {
+  RegionForTesting region;
+  Folder folder(*region, Folder::Start::kFromEmpty);
+  SinkWithoutMemory sink;
+  folder.AddSink(&sink, kSecond);
+  ASSERT_EQ(region.Record(region.Thread(7), 1), DropReason::kNone);
+  EXPECT_THROW(folder.Fold(2 * kSecond), std::bad_alloc);
+  ASSERT_EQ(region.Record(region.Thread(7), 2), DropReason::kNone);
+  EXPECT_NO_THROW(folder.RemoveSink(&sink, 3 * kSecond));
+  ASSERT_EQ(region.Record(region.Thread(7), 3), DropReason::kNone);
+  EXPECT_NO_THROW(folder.Fold(4 * kSecond));
 }
 
 }  // namespace
