@@ -9,7 +9,7 @@ HEAD = """# Hooks: what libsonde.so puts itself in front of
 Generated from [`agent/hooks/hook_list.inc`](../agent/hooks/hook_list.inc); a test keeps it true, and another that the
 library exports exactly these symbols. Every hook calls the next definition (libc's, or that of another preloaded
 library) with the same arguments and keeps errno. "Off" is any process that is not sampled: not the target, not yet
-active, switched off, or dormant. What is *not* hooked: `dlopen dlmopen dlsym vfork fork execve malloc operator new`.
+active, switched off, or dormant. What is *not* hooked: `dlopen dlmopen dlsym vfork fork execve operator new`.
 
 | symbol | why | cost of a call when off |
 |---|---|---|
