@@ -77,7 +77,7 @@ class UnwindTables {
 
   // Brings the tables up to date, if anything has changed, and frees what no walker can be reading
   // any more. Call it every second or so: while nothing changes it reads the loader's list and the
-  // first bytes of a few objects; the mappings are read only else. True if a new index was
+  // first bytes of each object; the mappings are read only else. True if a new index was
   // published. Cold path only.
   bool Refresh();
 
@@ -110,6 +110,7 @@ class UnwindTables {
     bool unknown_pc = false;
     uint64_t link_maps = 0;     // when its mappings were looked at last
     uint64_t root_changes = 0;  // and how often the root's objects had changed by then
+    size_t next_check = 0;      // the object, of those it walks with, that is looked at next
     uint64_t next_scan = 0;     // clock: not before, for an unknown pc
   };
   struct Retired {
@@ -117,7 +118,7 @@ class UnwindTables {
     bool idle[2] = {false, false};  // which reader counts were seen at zero since
   };
 
-  bool SomeObjectsAreTheSame();
+  static bool ObjectsAreTheSame(const ProcessMemory& memory, const UnwindView& view, size_t* next);
   void NoteUnknownPcScan(bool published);
   bool Scan();
   bool Update(const ProcessMemory& memory, CodeList code, UnwindView* view);
@@ -166,7 +167,7 @@ class UnwindTables {
   ProcessMemory memory_;
   bool complete_ = false;   // the tables show what was loaded when the list was link_maps_
   uint64_t link_maps_ = 0;  // ReadLinkMaps()
-  size_t next_check_ = 0;   // the entry whose object is looked at next
+  size_t next_check_ = 0;   // the root's object that is looked at next
   uint32_t next_child_ = 0;
   uint64_t root_changes_ = 0;  // how often the root showed other objects
   // Refreshes to let pass before an unknown pc leads to a scan again, and how many after the next
