@@ -34,7 +34,7 @@ struct Walk {
   bool gregs_on_stack;  // they are a signal frame's, on memory that has to be checked
   bool exact;  // this is that frame: every register counts, and the pc is no return address
   StackEnd end;
-  bool unknown_pc;
+  uint32_t unknown_pcs;
   bool not_built;
   UnwindMisses* misses;
 };
@@ -322,7 +322,7 @@ UnwindRule RuleOf(const UnwindTable& module, UnwindRow row) {
 // One frame of any kind. False: the walk has ended. Async-signal-safe.
 __attribute__((noinline)) bool Step(Walk& walk) {
   walk.module = walk.index->Find(walk.after - 1);
-  if (walk.module == nullptr) walk.unknown_pc = true;
+  if (walk.module == nullptr) ++walk.unknown_pcs;
   if (walk.module != nullptr && walk.module->on_demand) return StepBeforeTableIsBuilt(walk);
   if (walk.module == nullptr || walk.module->rows == nullptr) return StepWithoutRule(walk);
   return StepByRule(walk, RuleOf(*walk.module, walk.module->Find(walk.after)));
@@ -387,6 +387,39 @@ inline void FastSteps(Walk& walk) {
   walk.rbp = rbp;
 }
 
+// Nothing has called the first function of a fiber. Who makes the fiber plants what it is to return
+// to. glibc's makecontext plants the first byte of a function, which no call ends before.
+// Async-signal-safe.
+__attribute__((noinline)) bool IsPlantedStart(const Walk& walk, uint64_t after) {
+  constexpr UnwindRow kAtEntry = 1;  // rsp + 8, and rbp is the caller's
+  static_assert(static_cast<UnwindRow>(CfaKind::kRsp) << kRowCfaShift == 0);
+  const UnwindModule* module = walk.index->Find(after);
+  if (module == nullptr || module->rows == nullptr) return false;
+  const UnwindRow rule = module->Find(after + 1) & ((1u << 24) - 1);
+  return rule == kAtEntry && !FollowsCall(walk, after);
+}
+
+// A walk that has come to the first function of a fiber is at its root, however it ended: without a
+// rule, or in what the fiber's maker put next to the planted address, which passed for a caller
+// because the byte before passed for the end of another function. boost.context plants the same
+// address in rbp. Async-signal-safe.
+void FinishFiber(Walk& walk) {
+  if (walk.exact || walk.depth < 2 || walk.end == StackEnd::kDepthLimit) return;
+  uint64_t* const last = &walk.frames[walk.depth - 1];
+  if (IsPlantedStart(walk, *last)) {
+    ++*last;  // to be found at its address - 1, as every caller
+    walk.end = StackEnd::kRoot;
+  } else if (walk.end == StackEnd::kNoUnwindData && walk.rbp == *last) {
+    walk.end = StackEnd::kRoot;
+  } else if (walk.depth > 2 && walk.end != StackEnd::kRoot && !InKnownCode(walk, *last - 1) &&
+             IsPlantedStart(walk, last[-1])) {
+    ++last[-1];
+    --walk.depth;
+    --walk.unknown_pcs;
+    walk.end = StackEnd::kRoot;
+  }
+}
+
 }  // namespace
 
 WalkResult WalkStack(const UnwindIndex* index, const Registers& registers,
@@ -416,13 +449,14 @@ WalkResult WalkStack(const UnwindIndex* index, const Registers& registers,
   walk.gregs_on_stack = false;
   walk.exact = true;
   walk.end = StackEnd::kDepthLimit;
-  walk.unknown_pc = false;
+  walk.unknown_pcs = 0;
   walk.not_built = false;
   walk.misses = misses;
   do {
     FastSteps(walk);
   } while (walk.depth < max_frames && Step(walk));
-  return {walk.depth, walk.end, walk.unknown_pc, walk.not_built};
+  FinishFiber(walk);
+  return {walk.depth, walk.end, walk.unknown_pcs != 0, walk.not_built};
 }
 
 WalkResult WalkStack(UnwindPublication& publication, const Registers& registers,

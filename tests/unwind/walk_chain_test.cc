@@ -8,16 +8,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <ucontext.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <vector>
 
-#include "collectors/safe/unwind.h"
-#include "collectors/unwind_tables.h"
+#include "walk_testing.h"
 #include "workload.h"
 
 namespace sonde {
@@ -25,36 +19,10 @@ namespace {
 
 #define NOINLINE __attribute__((noinline, noclone))
 
-constexpr uint32_t kMaxFrames = 128;
+constexpr uint32_t kMaxFrames = kMaxTestFrames;
+using Stack = TestStack;
 
-struct Stack {
-  uint64_t frames[kMaxFrames];
-  WalkResult result;
-};
-
-UnwindPublication g_publication;
-
-// Tables of everything that is loaded when the test starts.
-const UnwindTables& Tables() {
-  static auto* const tables = [] {
-    auto* made = new UnwindTables(g_publication, size_t{64} << 20);
-    made->Refresh();
-    return made;
-  }();
-  return *tables;
-}
-
-void Walk(const Registers& registers, Stack* out) {
-  out->result = WalkStack(g_publication, registers, StackBounds(), out->frames, kMaxFrames);
-}
-
-Registers FromContext(const void* context) {
-  Registers registers;
-  static_assert(sizeof(registers.gpr) == kGregCount * sizeof(greg_t));
-  memcpy(registers.gpr, static_cast<const ucontext_t*>(context)->uc_mcontext.gregs,
-         sizeof(registers.gpr));
-  return registers;
-}
+void Walk(const Registers& registers, Stack* out) { WalkInTest(registers, out); }
 
 uint32_t WalkByLibunwind(void* context, uint64_t* frames) {
   unw_cursor_t cursor;
@@ -101,7 +69,7 @@ bool InAssembly(uint64_t pc) {
 void OnStep(int, siginfo_t*, void* context) {
   Stack ours;
   uint64_t theirs[kMaxFrames];
-  const Registers registers = FromContext(context);
+  const Registers registers = RegistersOfContext(context);
   Walk(registers, &ours);
   const uint32_t depth = WalkByLibunwind(context, theirs);
   ++g_counts.steps;
@@ -119,10 +87,6 @@ void OnStep(int, siginfo_t*, void* context) {
     g_counts.first_differing_pc = registers.gpr[kRip];
   }
 }
-
-// The trap flag makes the processor raise SIGTRAP after each instruction.
-void StartStepping() { asm volatile("pushfq\n orq $0x100, (%%rsp)\n popfq" ::: "memory", "cc"); }
-void StopStepping() { asm volatile("pushfq\n andq $~0x100, (%%rsp)\n popfq" ::: "memory", "cc"); }
 
 volatile int g_leaf_calls;
 void Leaf() { g_leaf_calls = g_leaf_calls + 1; }
@@ -152,24 +116,9 @@ NOINLINE void StepThroughWorkload() {
   StopStepping();
 }
 
-class Handler {
- public:
-  Handler(int signal, void (*function)(int, siginfo_t*, void*), int flags) : signal_(signal) {
-    struct sigaction action = {};
-    action.sa_sigaction = function;
-    action.sa_flags = SA_SIGINFO | flags;
-    sigaction(signal, &action, &old_);
-  }
-  ~Handler() { sigaction(signal_, &old_, nullptr); }
-
- private:
-  const int signal_;
-  struct sigaction old_;
-};
-
 TEST(WalkChain, EveryInstructionOfTheWorkloadIsWalkedToTheRoot) {
-  Tables();
-  const Handler handler(SIGTRAP, OnStep, 0);
+  TestTables();
+  const ScopedHandler handler(SIGTRAP, OnStep, 0);
   g_counts = StepCounts();
   StepThroughWorkload();
   printf("%lu steps: %lu wrong, libunwind %lu wrong, neither right %lu, %lu differ\n",
@@ -189,20 +138,9 @@ TEST(WalkChain, EveryInstructionOfTheWorkloadIsWalkedToTheRoot) {
 Stack g_inner;
 Stack g_nested_outer;
 
-void OnProf(int, siginfo_t*, void* context) { Walk(FromContext(context), &g_inner); }
-
-void RaiseHere(int signal) {
-  syscall(SYS_tgkill, getpid(), static_cast<pid_t>(syscall(SYS_gettid)), signal);
-  asm volatile("");  // no tail call: the caller's frame is what the tests look for
-}
+void OnProf(int, siginfo_t*, void* context) { Walk(RegistersOfContext(context), &g_inner); }
 
 NOINLINE void RaiseProf() { RaiseHere(SIGPROF); }
-
-bool HasFrameIn(const Stack& stack, const void* function, uint64_t size) {
-  const auto begin = reinterpret_cast<uint64_t>(function);
-  return std::any_of(stack.frames, stack.frames + stack.result.depth,
-                     [&](uint64_t pc) { return pc - 1 >= begin && pc - 1 < begin + size; });
-}
 
 // The host's own handler, on its alternate stack, is interrupted by ours.
 NOINLINE void OnUsr1(int, siginfo_t*, void*) {
@@ -218,14 +156,14 @@ NOINLINE void RaiseUsr1() {
 }
 
 TEST(WalkChain, AHandlerOnAnAlternateStackIsWalkedIntoTheInterruptedCode) {
-  Tables();
+  TestTables();
   static char alternate[8192];
   const stack_t stack = {alternate, 0, sizeof(alternate)};
   stack_t old;
   ASSERT_EQ(sigaltstack(&stack, &old), 0);
   {
-    const Handler prof(SIGPROF, OnProf, 0);
-    const Handler usr1(SIGUSR1, OnUsr1, SA_ONSTACK);
+    const ScopedHandler prof(SIGPROF, OnProf, 0);
+    const ScopedHandler usr1(SIGUSR1, OnUsr1, SA_ONSTACK);
     RaiseUsr1();
   }
   sigaltstack(&old, nullptr);
@@ -234,14 +172,14 @@ TEST(WalkChain, AHandlerOnAnAlternateStackIsWalkedIntoTheInterruptedCode) {
   ASSERT_GT(g_inner.result.depth, outer + 4);
   EXPECT_TRUE(std::equal(g_nested_outer.frames + 1, g_nested_outer.frames + outer + 1,
                          g_inner.frames + g_inner.result.depth - outer));
-  EXPECT_TRUE(HasFrameIn(g_inner, reinterpret_cast<void*>(OnUsr1), 64));
+  EXPECT_TRUE(g_inner.HasFrameIn(reinterpret_cast<uint64_t>(OnUsr1), 64));
 }
 
 TEST(WalkChain, AThreadEndsAtItsStart) {
-  Tables();
+  TestTables();
   pthread_t thread;
   auto body = [](void*) -> void* {
-    const Handler prof(SIGPROF, OnProf, 0);
+    const ScopedHandler prof(SIGPROF, OnProf, 0);
     RaiseProf();
     asm volatile("");
     return nullptr;
@@ -253,37 +191,8 @@ TEST(WalkChain, AThreadEndsAtItsStart) {
   EXPECT_FALSE(g_inner.result.unknown_pc);
 }
 
-ucontext_t g_main_context, g_fiber_context;
-
-NOINLINE void Fiber() {
-  RaiseProf();
-  asm volatile("");
-}
-
-TEST(WalkChain, AFiberEndsAtItsStart) {
-  Tables();
-  constexpr size_t kSize = 64 << 10;
-  auto* const stack = static_cast<char*>(
-      mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  ASSERT_NE(stack, MAP_FAILED);
-  getcontext(&g_fiber_context);
-  g_fiber_context.uc_stack = {stack, 0, kSize};
-  g_fiber_context.uc_link = &g_main_context;
-  makecontext(&g_fiber_context, Fiber, 0);
-  {
-    const Handler prof(SIGPROF, OnProf, 0);
-    swapcontext(&g_main_context, &g_fiber_context);
-  }
-  munmap(stack, kSize);
-  // glibc plants the address of __start_context's first byte; the byte before has no rule.
-  EXPECT_TRUE(g_inner.result.end == StackEnd::kRoot ||
-              g_inner.result.end == StackEnd::kNoUnwindData);
-  EXPECT_TRUE(HasFrameIn(g_inner, reinterpret_cast<void*>(Fiber), 64));
-  EXPECT_LE(g_inner.result.depth, 6u);
-}
-
 TEST(WalkChain, ACallToNowhereShowsItsCaller) {
-  Tables();
+  TestTables();
   Registers registers;
   CaptureRegisters(&registers);
   Stack direct, lost;
@@ -301,25 +210,25 @@ TEST(WalkChain, ACallToNowhereShowsItsCaller) {
 }
 
 TEST(WalkChain, TheDepthLimitIsKept) {
-  Tables();
+  TestTables();
   Registers registers;
   CaptureRegisters(&registers);
   uint64_t frames[4] = {1, 1, 1, 1};
-  const WalkResult result = WalkStack(g_publication, registers, StackBounds(), frames, 3);
+  const WalkResult result = WalkStack(g_test_publication, registers, StackBounds(), frames, 3);
   EXPECT_EQ(result.depth, 3u);
   EXPECT_EQ(result.end, StackEnd::kDepthLimit);
   EXPECT_EQ(frames[3], 1u);
-  EXPECT_EQ(WalkStack(g_publication, registers, StackBounds(), nullptr, 0).depth, 0u);
+  EXPECT_EQ(WalkStack(g_test_publication, registers, StackBounds(), nullptr, 0).depth, 0u);
 }
 
 TEST(WalkChain, KnownBoundsEndTheWalk) {
-  Tables();
+  TestTables();
   Registers registers;
   CaptureRegisters(&registers);
   Stack whole, cut;
   Walk(registers, &whole);
   const uint64_t sp = registers.gpr[kRsp];
-  cut.result = WalkStack(g_publication, registers, {0, sp + 8}, cut.frames, kMaxFrames);
+  cut.result = WalkStack(g_test_publication, registers, {0, sp + 8}, cut.frames, kMaxFrames);
   EXPECT_EQ(cut.result.depth, 1u);
   EXPECT_EQ(cut.result.end, StackEnd::kBadFrame);
   EXPECT_GT(whole.result.depth, cut.result.depth);

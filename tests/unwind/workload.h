@@ -25,5 +25,10 @@ extern "C" {
 // asm_frames.S, without any unwind information.
 long AsmLeaf(long value);                       // touches no stack
 void AsmWithFramePointer(workload::Leaf leaf);  // push rbp; mov rsp, rbp; call; pop rbp
-void AsmEnd();                                  // marks the end of both; not to be called
+void AsmPushes(workload::Leaf leaf);            // three pushes; call
+long AsmRawClone(long flags, void* stack_end, workload::Leaf body);
+// Assembly with it.
+void AsmOtherStack(workload::Leaf leaf);    // the CFA is an expression
+void AsmOddRegisters(workload::Leaf leaf);  // the CFA is r10 + n, then rsp + n
+void AsmEnd();                              // marks the end of those without; not to be called
 }
