@@ -16,6 +16,7 @@
 #include "agent/life/host_signal.h"
 #include "agent/life/own_descriptors.h"
 #include "agent/life/state.h"
+#include "agent/life/tree.h"
 #include "agent/runtime/late_init.h"
 #include "agent/runtime/resolve.h"
 #include "collectors/safe/signal_block.h"
@@ -62,6 +63,7 @@ bool FindPthread(Pthread* out) {
 // On the task that has the agent's descriptors: the pthread itself, or one beside it.
 void RunOnThisTask() {
   g_tid.store(sys::Gettid(), std::memory_order_release);
+  SetTreeAgent(sys::Gettid());
   RunAgent();
   g_tid.store(0, std::memory_order_release);  // nobody signals this tid any more: it may be a host
                                               // thread's next
@@ -139,6 +141,7 @@ bool StartAgentThread() {
 bool StopAgentThread() {
   if (OnAgentThread()) return false;
   if (!g_running.load(std::memory_order_acquire)) return true;
+  SetTreeAgent(0);  // for a pause: no child is to take the tree over meanwhile
   g_stop.store(true, std::memory_order_release);
   while (g_tid.load(std::memory_order_acquire) == 0 && g_running.load(std::memory_order_acquire)) {
     const timespec step{0, 50'000};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/tree.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 
@@ -19,6 +20,7 @@ namespace {
 struct TreeWords {
   std::atomic<uint64_t> heartbeat_ns;  // of the agent thread's last tick
   std::atomic<uint64_t> pid_namespace;
+  std::atomic<int> agent_tid;         // of the owner's agent thread; 0: none that is to be missed
   std::atomic<uint32_t> port;         // that the agent listens on; 0: none
   std::atomic<uint32_t> port_wanted;  // by the host of a child
   std::atomic<uint64_t> period_ns;
@@ -117,6 +119,20 @@ ThreadId ClaimNewTreeThread(int tid) {
   return ClaimNewThread(g_region, g_process, tid, MonotonicNs());
 }
 
+void SetTreeAgent(int tid) {
+  if (g_words != nullptr) g_words->agent_tid.store(tid, std::memory_order_release);
+}
+
+namespace {
+
+// A process that has executed itself anew is there and is another program: its old threads are not.
+bool AgentHasLeft(int pid) {
+  const int tid = g_words->agent_tid.load(std::memory_order_acquire);
+  return tid != 0 && sys::Call(SYS_tgkill, pid, tid, 0L) == -ESRCH;
+}
+
+}  // namespace
+
 bool TreeOwnerIsGone() {
   constexpr uint64_t kSilentNs = 3'000'000'000;
   if (MonotonicNs() - g_words->heartbeat_ns.load(std::memory_order_relaxed) < kSilentNs)
@@ -124,7 +140,7 @@ bool TreeOwnerIsGone() {
   const uint64_t owner = g_region.header->cold_owner.Load();
   if (owner == 0) return true;
   const ProcessInfo process = ReadProcess(g_region, static_cast<uint32_t>(owner - 1));
-  return ProcessHasEnded(process.pid, process.start_ticks);
+  return AgentHasLeft(process.pid) || ProcessHasEnded(process.pid, process.start_ticks);
 }
 
 bool AdoptTree() {

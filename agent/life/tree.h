@@ -29,6 +29,9 @@ bool JoinTree();
 // The agent thread, at each tick: it lives.
 void BeatTree(uint64_t now_ns);
 
+// The owner's agent thread, when it begins to work; 0: it ends, or pauses, and is not to be missed.
+void SetTreeAgent(int tid);
+
 // The port that the agent listens on (0: none); whether the host of a child has asked for it since;
 // and that question, true once the port is free.
 void SetTreePort(int port);
@@ -43,7 +46,7 @@ ThreadId ClaimTreeThread(int tid);
 // The same for a thread that has just begun. Async-signal-safe.
 ThreadId ClaimNewTreeThread(int tid);
 
-// A fork child: whether the process that owns the tree has ended.
+// A fork child: whether the process that owns the tree has ended, or has become another program.
 bool TreeOwnerIsGone();
 
 // A fork child whose owner is gone: true when this process is the owner now.
