@@ -79,7 +79,7 @@ class Arithmetic {
     Set(MemoryPart::kCodeAndFiles, Signed(mapped.files));
     Set(MemoryPart::kThreadStacks, Signed(mapped.stacks));
     Set(MemoryPart::kAgent, Signed(mapped.agent));
-    anonymous_ = Signed(mapped.anonymous) - ZeroPages();
+    anonymous_ = std::max(Signed(mapped.anonymous) - ZeroPages(), int64_t{0});
   }
 
   // Pages that were read and never written show in pagemap but not in the RSS. A page that is
