@@ -4,13 +4,18 @@
 A scenario notes what a user of the service sees; notes of the two runs must be equal. Processes are started and
 ended by pid, and everything is bounded in time.
 """
+import json
 import os
 import signal
 import socket
 import subprocess
 import time
+import urllib.request
 
-from profile_check import check_profile
+from heap_check import check_heap
+from memory_check import check_memory
+from profile_check import ROOT, check_profile
+from thread_check import check_threads
 
 PATH = "/usr/lib/postgresql/15/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 AGENT_PORT = 7663
@@ -74,23 +79,50 @@ class Lab:
         process.send_signal(sig)
         self.note(f"ended with {process.wait(timeout_s)}")
 
-    def profile(self, load=None, seconds=4):
-        """Under the agent: takes a CPU profile while the load runs and remembers how complete its stacks are."""
+    def profile(self, load=None, seconds=4, **expected):
+        """Under the agent: takes every profile while the load runs and keeps what is to be said about each.
+
+        Expected may hold: roots (where stacks begin, beside main and thread starts), holders, not_covered (see
+        heap_check.py), unexplained (the largest share of the RSS that the page of memory may leave unexplained),
+        functions ({pattern: least share of the CPU time below it}).
+        """
         worker = subprocess.Popen(load, env=self.environment(False), cwd=self.directory, stdin=subprocess.DEVNULL,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) if load else None
-        if self.agent and self.wait_for(lambda: can_connect(AGENT_PORT), 5):
-            url = f"http://127.0.0.1:{AGENT_PORT}/debug/pprof/profile?seconds={seconds}"
-            self.profiles.append(check_profile(url, self.path("cpu.pb.gz")))
+        base = f"http://127.0.0.1:{AGENT_PORT}"
+        # A service that executes itself anew while it starts (haproxy) cuts the first answers.
+        if self.agent and self.wait_for(lambda: answers(base), 15):
+            self.profiles += take_all(self, base, seconds, **expected)
         elif self.agent:
             self.profiles.append("the agent does not listen")
-        if worker:
-            worker.wait(60)
+        if worker and worker.wait(60):
+            self.profiles.append(f"the load ended with {worker.returncode}")
 
     def close(self):
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+def answers(base):
+    try:
+        return bool(status_of(base))
+    except OSError:
+        return False
+
+
+def status_of(base):
+    with urllib.request.urlopen(f"{base}/debug/sonde/status", timeout=30) as answer:
+        return json.load(answer)
+
+
+def take_all(lab, base, seconds, roots="", holders=None, not_covered=None, unexplained=None, functions=None):
+    pattern = f"{ROOT}|{roots}" if roots else ROOT
+    pid = status_of(base)["pid"]
+    cpu = check_profile(f"{base}/debug/pprof/profile?seconds={seconds}", lab.path("cpu.pb.gz"), pattern, functions)
+    memory = check_memory(base, unexplained)
+    heap = check_heap(base, lab.path("heap.pb.gz"), memory.page["parts"]["live_heap"], holders, not_covered)
+    return [cpu, heap, check_threads(base, lab.path("threads.txt"), pid, pattern), memory]
 
 
 def can_connect(port):

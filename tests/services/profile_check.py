@@ -7,10 +7,11 @@ three frames is where a process or a thread begins; in a stripped program `_star
 import os
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-ROOT = re.compile(r"^(_start|__libc_start\w*|main|start_thread|thread_start|__?clone3?|clone)\b")
-DEMANDED_SHARE = 0.95
+ROOT = r"^(_start|__libc_start\w*|main|start_thread|thread_start|__?clone3?|clone)\b"
+DEMANDED_SHARE = 0.99
+FEW_SAMPLES = 20  # below which nothing is shown
 
 
 @dataclass
@@ -18,16 +19,22 @@ class ProfileCheck:
     samples: int
     whole: int
     cut: list
+    problems: list = field(default_factory=list)
+    kind: str = "cpu"
 
     def share(self):
         return self.whole / self.samples if self.samples else 0.0
 
     def passes(self):
-        return self.share() >= DEMANDED_SHARE
+        return self.share() >= DEMANDED_SHARE and self.samples >= FEW_SAMPLES and not self.problems
+
+    def figure(self):
+        return f"{100 * self.share():.1f} % of {self.samples}"
 
     def __str__(self):
         worst = "; ".join(" < ".join(stack[-3:]) + f" ({count})" for stack, count in self.cut[:4])
-        return f"{self.samples} samples, {100 * self.share():.1f} % reach main or the thread start; cut: {worst}"
+        return f"{self.samples} samples, {100 * self.share():.1f} % reach main or the thread start; cut: {worst}" + \
+            "; ".join(["", *self.problems])
 
 
 def fetch(url, path):
@@ -58,16 +65,23 @@ def parse(text):
     return [(count, [names.get(number, "?") for number in stack]) for count, stack in samples]
 
 
-def check_profile(url, path):
+def check_profile(url, path, roots=ROOT, functions=None):
     fetch(url, path)
-    return measure(path)
+    return measure(path, roots, functions or {})
 
 
-def measure(path):
+def measure(path, roots=ROOT, functions=None):
     samples = parse(raw_text(path))
-    whole = sum(count for count, stack in samples if any(ROOT.match(name) for name in stack[-3:]))
-    cut = {}
+    total, whole, cut = 0, 0, {}
     for count, stack in samples:
-        if not any(ROOT.match(name) for name in stack[-3:]):
+        total += count
+        if any(re.match(roots, name) for name in stack[-3:]):
+            whole += count
+        else:
             cut[tuple(stack)] = cut.get(tuple(stack), 0) + count
-    return ProfileCheck(sum(count for count, _ in samples), whole, sorted(cut.items(), key=lambda item: -item[1]))
+    check = ProfileCheck(total, whole, sorted(cut.items(), key=lambda item: -item[1]))
+    for pattern, least in (functions or {}).items():
+        below = sum(count for count, stack in samples if any(re.search(pattern, name) for name in stack))
+        if below < least * total:
+            check.problems.append(f"{pattern} has {below} of {total} samples, not {least:.0%}")
+    return check

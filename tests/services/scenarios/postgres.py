@@ -26,7 +26,8 @@ def run(lab):
     done = tool("pgbench", "-c", "4", "-j", "2", "-t", "100", "postgres")
     lab.note([line for line in done.stdout.splitlines() if "processed" in line or "failed" in line])
     lab.note(ask("select count(*), sum(length(filler)) from pgbench_accounts"))
-    lab.profile(load=["pgbench", "-S", "-c", "4", "-T", "6", "-h", lab.directory, "-p", PORT, "-U", user or "", "postgres"])
+    lab.profile(load=["pgbench", "-S", "-c", "4", "-T", "6", "-h", lab.directory, "-p", PORT, "-U", user or "", "postgres"],
+                unexplained=0.05)
     lab.note(ask("set statement_timeout = '200ms'; select pg_sleep(20)"))
     lab.note(ask("set statement_timeout = '400ms'; select count(*) from generate_series(1, 1000000000)"))
     lab.note(ask("select 1/0"))

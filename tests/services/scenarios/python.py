@@ -40,7 +40,7 @@ def run(lab):
         process = lab.start(["python3", lab.write("work.py", WORK), seconds])
         if seconds == "6":
             lab.wait_for(lambda: False, 2)
-            lab.profile(seconds=3)
+            lab.profile(seconds=3, unexplained=0.05)
         lab.note(f"ended with {process.wait(60)}")
     lab.note(lab.log("python3"))
     for _ in range(3):
