@@ -61,6 +61,7 @@ void CpuCollector::SetRateDivisor(int divisor) {
 
 void CpuCollector::AddReader(FoldSink* reader, int hz) {
   FoldNow();
+  readers_.reserve(readers_.size() + 1);  // in both lists or in none
   folder_.AddSink(reader, MonotonicNs());
   readers_.push_back({reader, hz});
   ApplyRate();
@@ -71,8 +72,11 @@ void CpuCollector::FoldNow() { Fold(MonotonicNs()); }
 void CpuCollector::Fold(uint64_t now_ns) {
   const bool changed = unwind_->Refresh();
   if (watcher_ != nullptr) watcher_->BeforeFold(now_ns, changed);
+  handed_over_ = false;
   folder_.Fold(now_ns);
-  if (watcher_ != nullptr) watcher_->AfterFold(now_ns, unwind_->Refresh());
+  // Where nothing ran it does not matter what came or went meanwhile: the next look finds it.
+  const bool changed_again = handed_over_ && unwind_->Refresh();
+  if (watcher_ != nullptr) watcher_->AfterFold(now_ns, changed_again);
 }
 
 void CpuCollector::RemoveReader(FoldSink* reader) {
@@ -97,6 +101,7 @@ uint64_t CpuCollector::next_ns() const {
 }
 
 void CpuCollector::OnDelta(const FoldDelta& delta) {
+  handed_over_ = true;
   if (delta.kind != Kind::kCpu) return;
   if (delta.frames[0] == static_cast<uint64_t>(SyntheticFrame::kNotSampled)) return;
   totals_.samples += delta.events;

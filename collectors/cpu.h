@@ -30,7 +30,7 @@ class FoldWatcher {
   virtual ~FoldWatcher() = default;
   // `changed`: objects came or went since the last AfterFold.
   virtual void BeforeFold(uint64_t now_ns, bool changed) = 0;
-  // `changed`: and since BeforeFold.
+  // `changed`: and since BeforeFold, if the fold had anything to hand over.
   virtual void AfterFold(uint64_t now_ns, bool changed) = 0;
 };
 
@@ -99,6 +99,7 @@ class CpuCollector : private FoldSink {
   static constexpr uint64_t kNever = ~uint64_t{0};
   uint64_t next_fold_ns_ = 0;
   uint64_t next_build_ns_ = kNever;  // of unwind tables
+  bool handed_over_ = false;  // anything, in the fold that is under way
 };
 
 }  // namespace sonde

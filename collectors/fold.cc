@@ -5,7 +5,6 @@
 #include <new>
 
 #include "collectors/safe/frame_store.h"
-#include "collectors/safe/live_table.h"
 #include "collectors/safe/region_record.h"
 #include "collectors/safe/stack_table.h"
 
@@ -40,6 +39,7 @@ Folder::Folder(const Region& region, Start start, const FoldOptions& options)
       drops_(kKindLimit * kDropReasonLimit) {
   // A cold side that was killed may have left chunks between a stack and freedom.
   report_.reclaimed = ReclaimLeakedChunks(region_);
+  KeepAllLiveGroups(region_);
   if (start == Start::kFromNow) SkipPast();
 }
 
@@ -166,7 +166,18 @@ void Folder::MarkUsed(const CellKey& key) {
 // after, before anything is freed.
 void Folder::FoldLive() {
   report_.live = 0;
-  for (uint32_t i = 0; i < region_.counts.live; ++i) {
+  LiveSlots group = NextLiveGroup(region_, 0);
+  for (; group.last != 0; group = NextLiveGroup(region_, group.last)) {
+    if (FoldLiveGroup(group)) continue;
+    DropLiveGroup(region_, group.first);
+    if (FoldLiveGroup(group)) KeepLiveGroup(region_, group.first);
+  }
+}
+
+// Whether anything is in the group.
+bool Folder::FoldLiveGroup(const LiveSlots& group) {
+  bool taken = false;
+  for (uint32_t i = group.first; i < group.last; ++i) {
     uint32_t process = 0;
     StackId stack;
     uint64_t word = 0;
@@ -175,10 +186,12 @@ void Folder::FoldLive() {
       ForgetLive(region_, i, word);
       continue;
     }
+    taken = true;
     ++report_.live;
     processes_[process].used_fold = fold_;
     if (stack.index < stacks_.size()) stacks_[stack.index].used_fold = fold_;
   }
+  return taken;
 }
 
 // False: what was counted has no owner any more, and is counted as lost.

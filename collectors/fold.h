@@ -11,6 +11,7 @@
 #include "collectors/fold_sink.h"
 #include "collectors/fold_zero_array.h"
 #include "collectors/safe/cell_table.h"
+#include "collectors/safe/live_table.h"
 #include "collectors/safe/region.h"
 #include "collectors/safe/thread_table.h"
 
@@ -87,6 +88,7 @@ class Folder {
   void Lose(Kind kind, DropReason reason, uint64_t events, uint64_t amount);
   void MarkUsed(const CellKey& key);
   void FoldLive();
+  bool FoldLiveGroup(const LiveSlots& group);
   bool HasOutlived(SlotAge* age, uint64_t now_ns) const;
   void SweepStacks(uint64_t now_ns);
   void SweepStack(uint32_t index, const StackTag& tag, uint64_t now_ns);

@@ -90,6 +90,14 @@ DropReason FillSlot(const Region& region, uint32_t index, const LiveBlock& block
   return done ? DropReason::kNone : DropReason::kContended;
 }
 
+constexpr uint32_t kLiveGroups = kLiveGroupWords * 64;
+
+// Async-signal-safe. A small table has fewer groups than there are bits.
+uint32_t SlotsOfGroup(const Region& region) {
+  const uint32_t slots = region.counts.live / kLiveGroups;
+  return slots > kBucketWays ? slots : kBucketWays;
+}
+
 // Async-signal-safe.
 StackId StackOfOwner(uint64_t owner) {
   return {static_cast<uint32_t>(owner >> 40) & (kMaxStacks - 1),
@@ -117,6 +125,7 @@ DropReason AddLive(const Region& region, const LiveBlock& block, bool* replaced)
     const LiveKey writing{LiveState::kWriting, generation & 0xff, block.process_slot,
                           block.address};
     if (!region.live_keys[index].Cas(word, writing.word())) continue;
+    KeepLiveGroup(region, index);
     *replaced = ghost;
     return FillSlot(region, index, block, writing);
   }
@@ -177,6 +186,36 @@ bool LiveOwner(const Region& region, uint32_t index, uint32_t* process_slot, Sta
   *process_slot = key.process_slot;
   *stack = StackOfOwner(region.live[index].owner.Load());
   return true;
+}
+
+LiveSlots NextLiveGroup(const Region& region, uint32_t from) {
+  const uint32_t slots = SlotsOfGroup(region);
+  const uint32_t groups = region.counts.live / slots;
+  for (uint32_t group = (from + slots - 1) / slots; group < groups;) {
+    const uint64_t left = region.header->live_groups[group / 64].Load() >> group % 64;
+    if (left != 0) {
+      const uint32_t first = (group + static_cast<uint32_t>(__builtin_ctzll(left))) * slots;
+      return {first, first + slots};
+    }
+    group = (group / 64 + 1) * 64;
+  }
+  return {};
+}
+
+void DropLiveGroup(const Region& region, uint32_t first_slot) {
+  const uint32_t group = first_slot / SlotsOfGroup(region);
+  region.header->live_groups[group / 64].Clear(uint64_t{1} << group % 64);
+}
+
+void KeepLiveGroup(const Region& region, uint32_t slot) {
+  const uint32_t group = slot / SlotsOfGroup(region);
+  const uint64_t bit = uint64_t{1} << group % 64;
+  Shared<uint64_t>& word = region.header->live_groups[group / 64];
+  if ((word.Load() & bit) == 0) word.Set(bit);
+}
+
+void KeepAllLiveGroups(const Region& region) {
+  for (uint32_t i = 0; i < region.counts.live; i += SlotsOfGroup(region)) KeepLiveGroup(region, i);
 }
 
 bool ForgetLive(const Region& region, uint32_t index, uint64_t word) {

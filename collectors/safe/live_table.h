@@ -14,6 +14,12 @@
 // stack of an entry stays in the stack table because the fold marks the stacks of all entries as
 // used (fold.cc); an entry whose stack has gone all the same names a generation that is no more.
 //
+// Most of the table is free, always. So that the cold side need not look at every slot each second,
+// the header has a bit for each group of slots (region_layout.h): a writer that has taken a slot
+// sets the bit of its group if it is not set; the cold side clears it when it finds the group
+// empty, and looks once more. Whichever of the two comes second sees the other. A writer that is
+// killed between slot and bit leaves a slot in writing that shows when its group is used again.
+//
 // A block that was freed without us (RTLD_DEEPBIND, __libc_free) stays until its address is freed
 // or sampled again through us. Thread-safety: lock-free, bounded. Memory: counts.live × 32 bytes.
 #pragma once
@@ -63,6 +69,26 @@ bool ReadLive(const Region& region, uint32_t index, LiveBlock* block, uint64_t* 
 // tells of half-written entries too.
 bool LiveOwner(const Region& region, uint32_t index, uint32_t* process_slot, StackId* stack,
                uint64_t* word);
+
+// Slots [first, last).
+struct LiveSlots {
+  uint32_t first = 0;
+  uint32_t last = 0;
+};
+
+// Async-signal-safe. The next group at or behind slot `from` that may hold blocks; empty: none.
+LiveSlots NextLiveGroup(const Region& region, uint32_t from);
+
+// Cold path only. For a group in which no slot is taken. The caller looks at it once more, and
+// takes it back by KeepLiveGroup if there is something after all.
+void DropLiveGroup(const Region& region, uint32_t first_slot);
+
+// Async-signal-safe.
+void KeepLiveGroup(const Region& region, uint32_t slot);
+
+// Cold path only. Of a cold side that was killed it is not known what it had dropped: all groups
+// are looked at again.
+void KeepAllLiveGroups(const Region& region);
 
 // Cold path only. Frees the entry if it still is what `word` says.
 bool ForgetLive(const Region& region, uint32_t index, uint64_t word);

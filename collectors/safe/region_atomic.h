@@ -54,6 +54,16 @@ class Shared {
     SONDE_SHARED_STEP(&value_, true);
     value_.fetch_add(amount, std::memory_order_acq_rel);
   }
+  // Async-signal-safe.
+  void Set(T bits) {
+    SONDE_SHARED_STEP(&value_, true);
+    value_.fetch_or(bits, std::memory_order_acq_rel);
+  }
+  // Async-signal-safe.
+  void Clear(T bits) {
+    SONDE_SHARED_STEP(&value_, true);
+    value_.fetch_and(static_cast<T>(~bits), std::memory_order_acq_rel);
+  }
 
  private:
   std::atomic<T> value_;

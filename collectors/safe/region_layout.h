@@ -18,7 +18,7 @@
 namespace sonde {
 
 inline constexpr uint64_t kRegionMagic = 0x4e4f4947'45524453;  // "SDREGION", little end first
-inline constexpr uint32_t kRegionVersion = 2;
+inline constexpr uint32_t kRegionVersion = 3;
 inline constexpr uint32_t kByteOrderMark = 0x01020304;
 inline constexpr uint64_t kSectionAlignment = 4096;
 
@@ -39,6 +39,7 @@ inline constexpr uint32_t kMaxProcesses = 1u << 10;
 inline constexpr uint32_t kMaxChunks = 1u << 24;
 inline constexpr uint32_t kMaxCells = 1u << 22;
 inline constexpr uint32_t kMaxLive = 1u << 20;
+inline constexpr uint32_t kLiveGroupWords = 16;          // 64 groups of live slots to each
 inline constexpr uint32_t kMaxMappingsBytes = 1u << 24;  // of one copy of the text
 inline constexpr uint64_t kMinRingWords = 64;
 inline constexpr uint32_t kMaxRingBytes = 1u << 27;  // of the past, and of its open step
@@ -174,6 +175,7 @@ struct RegionHeader {
   Shared<uint32_t> thread_cursor;     // where to look for a free thread slot; a hint
   Shared<uint64_t> ring_tail;         // words ever written before the oldest step that is whole
   Shared<uint64_t> ring_head;         // words ever written: where the next step goes
+  Shared<uint64_t> live_groups[kLiveGroupWords];  // a bit for each group that may hold blocks
 };
 
 }  // namespace sonde

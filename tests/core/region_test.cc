@@ -191,7 +191,7 @@ TEST_F(HostileRegion, IsRefusedAtEveryShorterLength) {
 TEST_F(HostileRegion, OfAnotherVersionIsRefusedByNumber) {
   reinterpret_cast<RegionHeader*>(bytes_.data())->version = 99;
   EXPECT_FALSE(Read(bytes_, bytes_.size()));
-  EXPECT_EQ(error_, "region has version 99, expected 2: it was written by a newer agent");
+  EXPECT_EQ(error_, "region has version 99, expected 3: it was written by a newer agent");
 }
 
 TEST_F(HostileRegion, WithFlippedBitsNeverCrashesTheReader) {
