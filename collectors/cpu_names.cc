@@ -7,8 +7,8 @@
 
 namespace sonde {
 
-std::string LeafNameOf(const FoldSample& sample) {
-  const char* name = SyntheticFrameName(sample.frames[0]);
+std::string LeafNameOf(uint64_t first_frame) {
+  const char* name = SyntheticFrameName(first_frame);
   return name == nullptr ? std::string() : name;
 }
 

@@ -3,14 +3,15 @@
 // region file. Pure functions.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "collectors/fold_counts.h"
 
 namespace sonde {
 
-// "[signal blocked]" when the sample's frame is no address; empty when its frames are.
-std::string LeafNameOf(const FoldSample& sample);
+// "[signal blocked]" when the sample's first frame is no address; empty when it is.
+std::string LeafNameOf(uint64_t first_frame);
 
 // "[lost: stack table full]".
 std::string LeafNameOf(const FoldLoss& loss);

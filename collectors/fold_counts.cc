@@ -2,6 +2,7 @@
 #include "collectors/fold_counts.h"
 
 #include <algorithm>
+#include <new>
 
 namespace sonde {
 namespace {
@@ -9,6 +10,10 @@ namespace {
 // Of nodes of the two hash tables, their buckets and the malloc header.
 constexpr size_t kSumBytes = 64;
 constexpr size_t kThreadBytes = sizeof(FoldThread) + 48;
+
+uint64_t IdentityOf(const FoldThread& thread) {
+  return uint64_t{thread.generation} << 32 | thread.slot;
+}
 
 }  // namespace
 
@@ -21,27 +26,49 @@ size_t FoldCounts::memory_bytes() const {
 }
 
 uint32_t FoldCounts::ThreadIndex(const FoldThread& thread) {
-  const uint64_t identity = uint64_t{thread.generation} << 32 | thread.slot;
-  const auto [found, fresh] =
-      thread_index_.try_emplace(identity, static_cast<uint32_t>(threads_.size()));
-  if (fresh) {
-    threads_.push_back(thread);
-  } else {
-    threads_[found->second] = thread;  // a thread goes by its latest name
+  const auto known = thread_index_.find(IdentityOf(thread));
+  if (known != thread_index_.end()) {
+    threads_[known->second] = thread;  // a thread goes by its latest name
+    return known->second;
   }
-  return found->second;
+  const auto index = static_cast<uint32_t>(threads_.size());
+  threads_.push_back(thread);
+  try {
+    thread_index_.emplace(IdentityOf(thread), index);
+  } catch (const std::bad_alloc&) {
+    threads_.pop_back();
+    throw;
+  }
+  return index;
 }
 
-void FoldCounts::AddSum(uint32_t stack, const FoldThread& thread, Kind kind, Sum sum) {
+// Takes over one reference to the stack, also when there is no memory.
+void FoldCounts::AddSum(uint32_t stack, const FoldThread& thread, Kind kind, Sum sum) try {
   const auto [found, fresh] = sums_.try_emplace(Key{stack, ThreadIndex(thread), kind});
-  if (!fresh) stacks_->Release(stack);  // the key holds one already
+  if (fresh) {
+    stack_bytes_ += InternedStacks::BytesFor(stacks_->frames(stack).size());
+  } else {
+    stacks_->Release(stack);  // the key holds one already
+  }
   found->second.events += sum.events;
   found->second.amount += sum.amount;
+} catch (const std::bad_alloc&) {
+  stacks_->Release(stack);
+  throw;
 }
 
 void FoldCounts::Add(const FoldDelta& delta) {
   const uint32_t stack = stacks_->Intern(delta.frames, delta.flags, delta.hash);
   AddSum(stack, delta.thread, delta.kind, {delta.events, delta.amount});
+}
+
+bool FoldCounts::TryAdd(const FoldDelta& delta) {
+  try {
+    Add(delta);
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
 }
 
 void FoldCounts::AddAll(const FoldCounts& other) {
@@ -77,9 +104,38 @@ void FoldCounts::ShedLightHalf() {
     }
     --left;
     Lose(i->first.kind, DropReason::kReaderFull, i->second.events, i->second.amount);
+    stack_bytes_ -= InternedStacks::BytesFor(stacks_->frames(i->first.stack).size());
     stacks_->Release(i->first.stack);
     i = sums_.erase(i);
   }
+  DropUnusedThreads();
+}
+
+// Of threads that came and went only the names are left by then. Renaming the keys costs a pass
+// over all of them, so it is done where it pays.
+void FoldCounts::DropUnusedThreads() {
+  constexpr uint32_t kUnused = UINT32_MAX;
+  std::vector<uint32_t> places(threads_.size(), kUnused);
+  uint32_t used = 0;
+  for (const auto& [key, sum] : sums_) {
+    if (places[key.thread] == kUnused) places[key.thread] = used++;
+  }
+  if (used > threads_.size() / 2) return;
+  std::vector<FoldThread> threads(used);
+  thread_index_.clear();
+  for (uint32_t i = 0; i < places.size(); ++i) {
+    if (places[i] == kUnused) continue;
+    threads[places[i]] = threads_[i];
+    thread_index_.emplace(IdentityOf(threads_[i]), places[i]);
+  }
+  threads_ = std::move(threads);
+  std::unordered_map<Key, Sum, KeyHash> sums;
+  while (!sums_.empty()) {
+    auto node = sums_.extract(sums_.begin());
+    node.key().thread = places[node.key().thread];
+    sums.insert(std::move(node));
+  }
+  sums_ = std::move(sums);
 }
 
 std::vector<FoldCounts::Entry> FoldCounts::Entries() const {
@@ -103,6 +159,7 @@ std::vector<FoldLoss> FoldCounts::Losses() const {
 void FoldCounts::Clear() {
   for (const auto& [key, sum] : sums_) stacks_->Release(key.stack);
   sums_.clear();
+  stack_bytes_ = 0;
   threads_.clear();
   thread_index_.clear();
   losses_.clear();

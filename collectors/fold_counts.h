@@ -50,6 +50,8 @@ class FoldCounts {
   // What adding this would take, an upper bound.
   static size_t BytesFor(const FoldDelta& delta);
   void Add(const FoldDelta& delta);
+  // As Add; false: there is no memory, and nothing was added.
+  [[nodiscard]] bool TryAdd(const FoldDelta& delta);
   // As Add, of everything that `other` has; both share their stacks.
   void AddAll(const FoldCounts& other);
   void Lose(Kind kind, DropReason reason, uint64_t events, uint64_t amount);
@@ -74,6 +76,8 @@ class FoldCounts {
   void AppendTo(FoldProfile* profile) const;
   // Without the stacks.
   size_t memory_bytes() const;
+  // Of the stacks, as if nobody else used them.
+  size_t stack_bytes() const { return stack_bytes_; }
 
  private:
   struct Sum {
@@ -94,9 +98,11 @@ class FoldCounts {
   };
 
   uint32_t ThreadIndex(const FoldThread& thread);
+  void DropUnusedThreads();
   void AddSum(uint32_t stack, const FoldThread& thread, Kind kind, Sum sum);
 
   InternedStacks* stacks_;
+  size_t stack_bytes_ = 0;
   std::vector<FoldThread> threads_;
   std::unordered_map<uint64_t, uint32_t> thread_index_;  // slot and generation → threads_
   std::unordered_map<Key, Sum, KeyHash> sums_;           // each holds a reference to its stack

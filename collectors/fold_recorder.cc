@@ -45,11 +45,8 @@ bool Recorder::MakeRoom(size_t bytes) {
 }
 
 void Recorder::OnDelta(const FoldDelta& delta) {
-  if (MakeRoom(FoldCounts::BytesFor(delta))) {
-    counts_.Add(delta);
-  } else {
-    counts_.Lose(delta.kind, DropReason::kReaderFull, delta.events, delta.amount);
-  }
+  if (MakeRoom(FoldCounts::BytesFor(delta)) && counts_.TryAdd(delta)) return;
+  counts_.Lose(delta.kind, DropReason::kReaderFull, delta.events, delta.amount);
 }
 
 void Recorder::OnLost(Kind kind, DropReason reason, uint64_t events, uint64_t amount) {

@@ -31,15 +31,16 @@ uint32_t InternedStacks::Intern(std::span<const uint64_t> frames, uint16_t flags
   uint32_t id = Find(frames, flags, hash);
   if (id == kNotFound) {
     if (unused_.empty()) {
-      unused_.push_back(static_cast<uint32_t>(entries_.size()));
       entries_.emplace_back();
+      unused_.reserve(entries_.size());  // Release must not need memory
+      unused_.push_back(static_cast<uint32_t>(entries_.size() - 1));
     }
-    id = unused_.back();
-    unused_.pop_back();
+    id = unused_.back();  // stays unused if there is no memory for the rest
     auto copy = std::make_unique<uint64_t[]>(frames.size());
     std::ranges::copy(frames, copy.get());
-    entries_[id] = {std::move(copy), hash, 0, static_cast<uint16_t>(frames.size()), flags};
     by_hash_.emplace(hash, id);
+    entries_[id] = {std::move(copy), hash, 0, static_cast<uint16_t>(frames.size()), flags};
+    unused_.pop_back();
     memory_bytes_ += BytesFor(frames.size());
   }
   ++entries_[id].references;

@@ -66,7 +66,9 @@ class PastReader : private StepVisitor {
   }
 
   void EndPiece() {
-    if (!past_.pieces.empty()) counts_.AppendTo(&past_.pieces.back());
+    if (past_.pieces.empty()) return;
+    counts_.AppendTo(&past_.pieces.back());
+    done_bytes_ += counts_.memory_bytes() + counts_.stack_bytes();
     counts_.Clear();
   }
 
@@ -91,11 +93,18 @@ class PastReader : private StepVisitor {
   }
 
   void OnSample(const FoldDelta& delta) override {
-    if (stacks_.memory_bytes() + counts_.memory_bytes() + FoldCounts::BytesFor(delta) >
-        max_bytes_) {
-      return counts_.Lose(delta.kind, DropReason::kReaderFull, delta.events, delta.amount);
-    }
-    counts_.Add(delta);
+    if (MakeRoom(FoldCounts::BytesFor(delta)) && counts_.TryAdd(delta)) return;
+    counts_.Lose(delta.kind, DropReason::kReaderFull, delta.events, delta.amount);
+  }
+
+  // What is heavy stays. Twice: the half that is left may hold the deep stacks.
+  bool MakeRoom(size_t bytes) {
+    for (int i = 0; i < 2 && memory_bytes() + bytes > max_bytes_; ++i) counts_.ShedLightHalf();
+    return memory_bytes() + bytes <= max_bytes_;
+  }
+
+  size_t memory_bytes() const {
+    return done_bytes_ + stacks_.memory_bytes() + counts_.memory_bytes();
   }
 
   void OnLoss(const FoldLoss& loss) override {
@@ -112,6 +121,7 @@ class PastReader : private StepVisitor {
   InternedStacks stacks_;
   FoldCounts counts_{&stacks_};
   Past past_;
+  size_t done_bytes_ = 0;  // of pieces that are finished
   uint64_t last_start_ns_ = 0;
   uint64_t last_end_ns_ = 0;
   uint64_t window_end_ns_ = 0;

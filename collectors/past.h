@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the recorder kept in a region, of a live process or of one that is long dead. Used by the
 // agent for ?last= and by the CLI for region files. Reentrant. Memory: what the steps of the window
-// hold together, below `max_bytes`; what does not fit is counted as lost.
+// hold together, below `max_bytes`, and that once more while a piece is finished; what is lightest
+// gives way and is counted as lost.
 #pragma once
 
 #include <cstddef>

@@ -6,40 +6,16 @@
 #include "collectors/cpu_names.h"
 
 namespace sonde {
-namespace {
-
-CpuSample SampleOf(const FoldSample& from) {
-  CpuSample to;
-  to.thread_name = from.thread.name;
-  to.pid = from.thread.pid;
-  to.tid = from.thread.tid;
-  to.count = static_cast<int64_t>(from.events);
-  to.cpu_ns = static_cast<int64_t>(from.amount);
-  to.synthetic_leaf = LeafNameOf(from);
-  if (to.synthetic_leaf.empty()) to.frames = from.frames;
-  return to;
-}
-
-CpuSample SampleOf(const FoldLoss& loss, int pid) {
-  CpuSample to;
-  to.synthetic_leaf = LeafNameOf(loss);
-  to.count = static_cast<int64_t>(loss.events);
-  to.cpu_ns = static_cast<int64_t>(loss.amount);
-  to.pid = pid;
-  return to;
-}
-
-}  // namespace
 
 int64_t CpuWindowMaker::UnixOf(uint64_t time_ns) const {
   return static_cast<int64_t>(time_ns + static_cast<uint64_t>(utc_offset_ns_));
 }
 
 // Each space once, however many pieces share it.
-int CpuWindowMaker::SpaceOf(int pid, const FoldProfile& piece) {
-  const auto [known, fresh] = by_piece_.try_emplace({pid, piece.from_ns}, -1);
+int CpuWindowMaker::SpaceOf(int pid, const Interval& time) {
+  const auto [known, fresh] = by_piece_.try_emplace({pid, time.from_ns}, -1);
   if (!fresh) return known->second;
-  std::vector<Mapping> space = history_.At(pid, piece.from_ns, piece.to_ns);
+  std::vector<Mapping> space = history_.At(pid, time.from_ns, time.to_ns);
   if (space.empty()) return -1;
   const auto same = std::ranges::find(window_.spaces, space);
   known->second = static_cast<int>(same - window_.spaces.begin());
@@ -47,18 +23,56 @@ int CpuWindowMaker::SpaceOf(int pid, const FoldProfile& piece) {
   return known->second;
 }
 
+void CpuWindowMaker::BeginPiece(const Interval& time) {
+  if (window_.from_unix_ns == 0) window_.from_unix_ns = UnixOf(time.from_ns);
+  window_.to_unix_ns = UnixOf(time.to_ns);
+}
+
+void CpuWindowMaker::AddSample(std::span<const uint64_t> frames, const FoldThread& thread,
+                               uint64_t events, uint64_t amount, const Interval& time) {
+  CpuSample sample;
+  sample.thread_name = thread.name;
+  sample.pid = thread.pid;
+  sample.tid = thread.tid;
+  sample.count = static_cast<int64_t>(events);
+  sample.cpu_ns = static_cast<int64_t>(amount);
+  sample.synthetic_leaf = LeafNameOf(frames[0]);
+  if (sample.synthetic_leaf.empty()) sample.frames.assign(frames.begin(), frames.end());
+  sample.space = SpaceOf(thread.pid, time);
+  window_.samples.push_back(std::move(sample));
+}
+
+void CpuWindowMaker::AddLoss(const FoldLoss& loss) {
+  if (loss.kind != Kind::kCpu) return;
+  CpuSample sample;
+  sample.synthetic_leaf = LeafNameOf(loss);
+  sample.count = static_cast<int64_t>(loss.events);
+  sample.cpu_ns = static_cast<int64_t>(loss.amount);
+  sample.pid = owner_pid_;
+  window_.samples.push_back(std::move(sample));
+}
+
 void CpuWindowMaker::AddPiece(const FoldProfile& piece) {
-  if (window_.from_unix_ns == 0) window_.from_unix_ns = UnixOf(piece.from_ns);
-  window_.to_unix_ns = UnixOf(piece.to_ns);
+  const Interval time{piece.from_ns, piece.to_ns};
+  BeginPiece(time);
   for (const FoldSample& sample : piece.samples) {
-    if (sample.kind != Kind::kCpu) continue;
-    CpuSample out = SampleOf(sample);
-    out.space = SpaceOf(out.pid, piece);
-    window_.samples.push_back(std::move(out));
+    if (sample.kind == Kind::kCpu)
+      AddSample(sample.frames, sample.thread, sample.events, sample.amount, time);
   }
-  for (const FoldLoss& loss : piece.losses) {
-    if (loss.kind == Kind::kCpu) window_.samples.push_back(SampleOf(loss, owner_pid_));
+  for (const FoldLoss& loss : piece.losses) AddLoss(loss);
+}
+
+void CpuWindowMaker::AddPiece(const Capture::Piece& piece) {
+  const Interval time{piece.from_ns, piece.to_ns};
+  BeginPiece(time);
+  const std::vector<FoldCounts::Entry> entries = piece.counts.Entries();
+  window_.samples.reserve(window_.samples.size() + entries.size());
+  for (const FoldCounts::Entry& entry : entries) {
+    if (entry.kind == Kind::kCpu)
+      AddSample(entry.frames, piece.counts.threads()[entry.thread], entry.events, entry.amount,
+                time);
   }
+  for (const FoldLoss& loss : piece.counts.Losses()) AddLoss(loss);
 }
 
 void CpuWindowMaker::AddGaps(const std::vector<Gap>& gaps) {

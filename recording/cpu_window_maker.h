@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "collectors/coverage.h"
+#include "collectors/fold_capture.h"
 #include "collectors/fold_counts.h"
 #include "collectors/past.h"
 #include "profile/address_history.h"
@@ -24,12 +26,22 @@ class CpuWindowMaker {
 
   // In order. Addresses of each belong to what was mapped in its time.
   void AddPiece(const FoldProfile& piece);
+  void AddPiece(const Capture::Piece& piece);
   void AddGaps(const std::vector<Gap>& gaps);
   // Its time is that of its pieces; coverage and rate are left to the caller.
   [[nodiscard]] CpuWindow Take() { return std::move(window_); }
 
  private:
-  int SpaceOf(int pid, const FoldProfile& piece);
+  // CLOCK_MONOTONIC.
+  struct Interval {
+    uint64_t from_ns;
+    uint64_t to_ns;
+  };
+  void BeginPiece(const Interval& time);
+  void AddSample(std::span<const uint64_t> frames, const FoldThread& thread, uint64_t events,
+                 uint64_t amount, const Interval& time);
+  void AddLoss(const FoldLoss& loss);
+  int SpaceOf(int pid, const Interval& time);
   [[nodiscard]] int64_t UnixOf(uint64_t time_ns) const;
 
   const AddressHistory& history_;

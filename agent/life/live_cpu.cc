@@ -10,7 +10,6 @@
 #include "agent/life/self.h"
 #include "agent/life/small_reads.h"
 #include "agent/life/tree.h"
-#include "collectors/fold_capture.h"
 #include "collectors/past.h"
 #include "collectors/safe/region_file.h"
 #include "collectors/safe/region_mappings.h"
@@ -20,9 +19,6 @@
 namespace sonde::life {
 namespace {
 
-constexpr size_t kCaptureBytes = 4 << 20;
-constexpr size_t kPastBytes = 4 << 20;
-constexpr size_t kMaxPieces = 32;
 constexpr size_t kMaxBuildIds = 4096;
 constexpr uint64_t kRoundNs = 10'000'000'000;  // how often the mappings of a process are read
 constexpr size_t kReadsAtOnce = 8;             // of children, in one fold
@@ -50,25 +46,25 @@ std::string FileKey(const Mapping& mapping) {
 class LiveCapture : public CpuCapture {
  public:
   LiveCapture(LiveCpu* owner, int hz)
-      : owner_(owner), capture_(std::make_unique<Capture>(MonotonicNs(), kCaptureBytes)), hz_(hz) {
-    owner_->cpu_->AddReader(capture_.get(), hz_);
+      : owner_(owner), capture_(MonotonicNs(), &owner->capture_memory_) {
+    owner_->captures_.reserve(owner_->captures_.size() + 1);
+    owner_->cpu_->AddReader(&capture_, hz);
     owner_->captures_.push_back(this);
     rate_hz_ = owner_->cpu_->effective_hz();
   }
   ~LiveCapture() override {
     std::erase(owner_->captures_, this);
-    owner_->cpu_->RemoveReader(capture_.get());
+    owner_->cpu_->RemoveReader(&capture_);
   }
   LiveCapture(const LiveCapture&) = delete;
   LiveCapture& operator=(const LiveCapture&) = delete;
 
   [[nodiscard]] CpuWindow Collect() override {
     owner_->cpu_->FoldNow();
-    CutHere();
     CpuWindowMaker maker(owner_->history_, UtcOffset(), g_self.pid);
-    for (const FoldProfile& piece : pieces_) maker.AddPiece(piece);
-    const uint64_t from_ns = pieces_.front().from_ns;
-    const uint64_t to_ns = pieces_.back().to_ns;
+    for (const auto& piece : capture_.pieces()) maker.AddPiece(*piece);
+    const uint64_t from_ns = capture_.pieces().front()->from_ns;
+    const uint64_t to_ns = capture_.pieces().back()->to_ns;
     const std::vector<Gap> gaps = owner_->coverage_.GapsIn(from_ns, to_ns);
     maker.AddGaps(gaps);
     CpuWindow window = maker.Take();
@@ -77,30 +73,20 @@ class LiveCapture : public CpuCapture {
     return window;
   }
 
-  // What was folded so far is one piece.
-  void CutHere() {
-    FoldProfile piece = capture_->TakeAll();
-    const bool mergeable = pieces_.size() >= kMaxPieces;
-    if (!mergeable) return pieces_.push_back(std::move(piece));
-    FoldProfile& last = pieces_.back();
-    last.to_ns = piece.to_ns;
-    std::ranges::move(piece.samples, std::back_inserter(last.samples));
-    std::ranges::move(piece.losses, std::back_inserter(last.losses));
-  }
+  void CutHere() { capture_.Cut(); }
 
  private:
   LiveCpu* const owner_;
-  const std::unique_ptr<Capture> capture_;
-  const int hz_;
+  Capture capture_;
   int rate_hz_ = 0;
-  std::vector<FoldProfile> pieces_;
 };
 
-LiveCpu::LiveCpu(CpuCollector* cpu, std::string executable)
+LiveCpu::LiveCpu(CpuCollector* cpu, std::string executable, size_t max_bytes)
     : cpu_(cpu),
       executable_(std::move(executable)),
+      capture_memory_(max_bytes),
       coverage_(MonotonicNs()),
-      recorder_(TreeRegion(), &coverage_, MonotonicNs()) {
+      recorder_(TreeRegion(), &coverage_, MonotonicNs(), {.open_bytes = max_bytes / 2}) {
   cpu_->AddReader(&recorder_, 0);
   cpu_->AddReader(&active_, 0);
   cpu_->SetWatcher(this);
@@ -210,11 +196,13 @@ CpuWindow LiveCpu::Past(int64_t from_unix_ns, int64_t to_unix_ns) {
   cpu_->FoldNow();
   recorder_.Flush();
   const std::vector<uint64_t> cuts = history_.Changes();
-  const sonde::Past past =
-      ReadPast(TreeRegion(), MonotonicOf(from_unix_ns), MonotonicOf(to_unix_ns), kPastBytes, cuts);
+  const sonde::Past past = ReadPast(TreeRegion(), MonotonicOf(from_unix_ns),
+                                    MonotonicOf(to_unix_ns), capture_memory_.max_bytes(), cuts);
   return WindowOf(past, history_, UtcOffset(), g_self.pid);
 }
 
-size_t LiveCpu::memory_bytes() const { return recorder_.memory_bytes() + history_.memory_bytes(); }
+size_t LiveCpu::recorder_bytes() const {
+  return recorder_.memory_bytes() + history_.memory_bytes();
+}
 
 }  // namespace sonde::life

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // CPU samples for the endpoints: captures of now, and the recording of the last minutes. Owns what
 // makes both tell the truth: the recorder, when sampling was on, and which object lay where when.
-// Agent thread only. Memory: the recorder's open step, kCaptureBytes a capture, the history of
-// mappings (profile/address_history.h).
+// Agent thread only. Memory: the recorder's open step, `max_bytes` for all captures together and
+// twice as much again while one is answered, the history of mappings (profile/address_history.h).
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@
 #include "agent/endpoints/sources.h"
 #include "collectors/coverage.h"
 #include "collectors/cpu.h"
+#include "collectors/fold_capture.h"
 #include "collectors/fold_recorder.h"
 #include "profile/address_history.h"
 #include "profile/cpu_window.h"
@@ -26,7 +27,7 @@ class LiveCapture;
 class LiveCpu : private FoldWatcher {
  public:
   // `cpu` outlives it.
-  LiveCpu(CpuCollector* cpu, std::string executable);
+  LiveCpu(CpuCollector* cpu, std::string executable, size_t max_bytes);
   ~LiveCpu() override;
   LiveCpu(const LiveCpu&) = delete;
   LiveCpu& operator=(const LiveCpu&) = delete;
@@ -36,7 +37,9 @@ class LiveCpu : private FoldWatcher {
 
   [[nodiscard]] std::unique_ptr<CpuCapture> OpenCapture(int rate_hz);
   [[nodiscard]] CpuWindow Past(int64_t from_unix_ns, int64_t to_unix_ns);
-  [[nodiscard]] size_t memory_bytes() const;
+  // Of the past: the open step, and which object lay where.
+  [[nodiscard]] size_t recorder_bytes() const;
+  [[nodiscard]] const CaptureMemory& capture_memory() const { return capture_memory_; }
 
  private:
   friend class LiveCapture;
@@ -59,6 +62,7 @@ class LiveCpu : private FoldWatcher {
 
   CpuCollector* const cpu_;
   const std::string executable_;
+  CaptureMemory capture_memory_;
   Coverage coverage_;
   Recorder recorder_;
   Active active_;

@@ -27,6 +27,10 @@ int64_t UnixMs() {
   return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
 }
 
+// Of the memory limit, for all CPU captures together. The answer is a copy, and half of the limit
+// is the arena's (agent.cc), so this fits beside everything else.
+constexpr size_t kCapturesShare = 8;
+
 std::string ProcPath(int pid, const char* leaf) {
   return "/proc/" + (pid > 0 ? std::to_string(pid) : std::string("self")) + "/" + leaf;
 }
@@ -64,7 +68,8 @@ LiveSources::LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRail
       findings_(config, cpu, &threads_),
       started_unix_ms_(UnixMs()),
       executable_(ReadLink("/proc/self/exe")),
-      live_cpu_(cpu, executable_),
+      live_cpu_(cpu, executable_,
+                static_cast<size_t>(config->current().memory_limit_bytes) / kCapturesShare),
       heap_(cpu),
       memory_(agent_tid, &heap_, [this] { return OwnMemory(); }) {}
 
@@ -155,6 +160,9 @@ void LiveSources::AddTables(AgentStatus* status) const {
                     {"frame_chunks_max", counts.chunks},
                     {"threads", report.threads},
                     {"threads_max", counts.threads},
+                    {"recorder_bytes", live_cpu_.recorder_bytes()},
+                    {"capture_bytes", live_cpu_.capture_memory().memory_bytes()},
+                    {"capture_bytes_max", live_cpu_.capture_memory().max_bytes()},
                     {"unwind_bytes", unwind.bytes},
                     {"unwind_bytes_max", unwind.budget_bytes},
                     {"unwind_misses", unwind.misses},

@@ -92,7 +92,8 @@ TEST_F(Readers, ThatOverlapAtRandomEachSeeTheirOwnInterval) {
 }
 
 TEST_F(Readers, WithLittleMemoryCountWhatDoesNotFit) {
-  Capture small(now_, 4096);
+  CaptureMemory memory(4096);
+  Capture small(now_, &memory);
   folder_.AddSink(&small, now_);
   for (int i = 0; i < 1000; ++i) Record();
   folder_.Fold(now_ += kSecond);
@@ -101,7 +102,7 @@ TEST_F(Readers, WithLittleMemoryCountWhatDoesNotFit) {
   for (const auto& [who, events] : all_) offered += events;
   for (const auto& [who, events] : CountsOf(small.Collect())) recorded += events;
   EXPECT_GT(recorded, 0u);
-  EXPECT_LE(small.memory_bytes(), 4096u);
+  EXPECT_LE(memory.memory_bytes(), 4096u);
   EXPECT_EQ(recorded + LostIn(small.Collect(), DropReason::kReaderFull), offered);
 }
 
