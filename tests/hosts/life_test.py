@@ -100,6 +100,11 @@ class LifeTest(unittest.TestCase):
         for name in os.listdir(self.directory):
             os.unlink(os.path.join(self.directory, name))
 
+    def remove_sockets_in(self, directory):
+        for name in os.listdir(directory):
+            if name.endswith(".sock"):
+                os.unlink(os.path.join(directory, name))
+
     def test_crash_guard_counts_main_processes_of_containers(self):
         # Each is pid 1 of its own name space, as a container's main process is each time it is started again.
         for _ in range(5):
@@ -110,6 +115,61 @@ class LifeTest(unittest.TestCase):
         host = Host(self.directory, prefix=IN_A_PID_NAMESPACE)
         self.assertIn("off: crash guard", self.state(host))
         host.kill()
+
+    def test_region_files_of_the_dead_are_pruned_and_nothing_else(self):
+        directory = os.path.join(self.directory, "regions")
+        os.mkdir(directory, 0o700)
+        now = time.time()
+
+        def put(name, age_s, content=b"not a region"):
+            path = os.path.join(directory, name)
+            with open(path, "wb") as file:
+                file.write(content)
+            os.utime(path, (now - age_s, now - age_s))
+            return path
+
+        kept = ["sonde-a-1-1.region", "sonde-b-2-2.region"]  # the newest of those that have ended
+        put(kept[0], 3600)
+        put(kept[1], 7200)
+        gone = ["sonde-c-3-3.region", "sonde-d-4-4.region", ".sonde-e-5-5.region.tmp"]
+        put(gone[0], 10800)  # the third
+        put(gone[1], 172800)  # too old
+        put(gone[2], 120)  # never finished
+        other = ["sonde-f-6-6.region", "notes.region", "sonde-g-7-7.txt", ".sonde-h-8-8.region.tmp", "sonde-i-9-9.region",
+                 "sonde-j-1-1.region"]
+        put(other[0], 0)  # it may live: it has just been written to
+        put(other[1], 172800)
+        put(other[2], 172800)
+        put(other[3], 0)
+        os.chown(put(other[4], 172800), 12345, 12345)
+        os.symlink(put("target", 172800), os.path.join(directory, other[5]))
+        host = Host(self.directory, SONDE_DIR=directory, SONDE_DIR_KEEP="2", SONDE_DIR_KEEP_FOR="24h")
+        host.socket()
+        deadline = time.monotonic() + 20
+        while any(name in os.listdir(directory) for name in gone) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        names = set(os.listdir(directory))
+        own = [name for name in names if f"-{host.process.pid}-" in name]
+        self.assertEqual(len(own), 1, names)
+        self.assertEqual(names, {*kept, *other, "target", *own})
+        # One of an earlier start of the machine is dead, whatever its heart beat says; the version is ours.
+        with open(os.path.join(directory, own[0]), "rb") as file:
+            region = file.read()
+        host.kill()
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            boot_id = file.read().strip()
+        self.assertEqual(region.count(boot_id), 1)
+        put("sonde-k-1-1.region", 0, region.replace(boot_id, b"0" * len(boot_id)))
+        self.remove_sockets_in(self.directory)
+        host = Host(self.directory, SONDE_DIR=directory, SONDE_DIR_KEEP="0")
+        host.socket()
+        deadline = time.monotonic() + 20
+        while "sonde-k-1-1.region" in os.listdir(directory) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        names = set(os.listdir(directory))
+        self.assertNotIn("sonde-k-1-1.region", names)
+        self.assertIn(own[0], names)  # it beat less than half a minute ago
+        self.assertEqual(host.end()[0], 0)
 
     def test_a_living_socket_of_another_pid_name_space_is_left_alone(self):
         first = Host(self.directory, prefix=IN_A_PID_NAMESPACE)
