@@ -24,7 +24,7 @@ from session import Session, UnixConnection
 
 ARGUMENTS = None
 TIME = re.compile(r"^Time: (\d+-\d+-\d+ \d+:\d+:\d+)(\.\d+)? \+0000 UTC", re.MULTILINE)
-DURATION = re.compile(r"^Duration: ([\d.]+)", re.MULTILINE)  # cut off after four characters; here it is always seconds
+DURATION = re.compile(r"^Duration: ([\d.]+)", re.MULTILINE)  # cut off after four characters: seconds, or 999. ms
 
 
 class Truth:
@@ -83,6 +83,8 @@ class Answer:
         day = datetime.datetime.strptime(stamp.group(1), "%Y-%m-%d %H:%M:%S").replace(tzinfo=datetime.timezone.utc)
         self.start = day.timestamp() + float(stamp.group(2) or 0)
         self.duration = float(DURATION.search(raw).group(1))
+        if self.duration > 900:  # ms
+            self.duration /= 1000
         self.ns = sum(sample.ns for sample in self.profile.samples if not any(
             name.startswith("[lost") for name in sample.functions))
 
