@@ -10,16 +10,14 @@
 
 #include "cli/connection.h"
 #include "cli/export.h"
-#include "cli/proc.h"
+#include "cli/read_heap.h"
 #include "cli/render_report.h"
 #include "cli/verbs/verbs.h"
-#include "profile/legacy_heap.h"
 #include "profile/merge.h"
 
 namespace sonde::cli {
 namespace {
 
-constexpr size_t kMaxSavedProfile = size_t{256} << 20;
 constexpr size_t kValueWidth = 12;
 constexpr std::chrono::seconds kHeapTime{30};
 
@@ -35,25 +33,15 @@ struct Side {
   pprof::Profile profile;
 };
 
-pprof::Profile Decoded(const std::string& name, const std::string& bytes) {
-  if (!pprof::LooksLikeLegacyHeap(bytes)) return ReadProfile(bytes);
-  auto profile = pprof::ParseLegacyHeap(bytes);
-  if (!profile) throw Failure(name + ": " + profile.error());
-  pprof::SymbolizeFromFiles(&*profile);
-  return std::move(*profile);
-}
-
 Side FromFile(const std::string& path) {
-  const auto bytes = ReadSmallFile(path, kMaxSavedProfile);
-  if (!bytes) throw Failure("cannot read " + path);
-  return {path, Decoded(path, *bytes)};
+  return {path, ReadHeapProfile(path, ReadSavedProfile(path))};
 }
 
 // A running target is asked for its heap: a profile of what is, which needs no window.
 Side FromTarget(const TargetOptions& target) {
   Connection connection = Connection::Open(target);
   const std::string bytes = connection.Capture("/debug/pprof/heap", kHeapTime, [] {});
-  return {connection.description() + " now", Decoded(target.text, bytes)};
+  return {connection.description() + " now", ReadHeapProfile(target.text, bytes)};
 }
 
 Side Open(TargetOptions options, const std::string& text) {

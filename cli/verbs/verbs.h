@@ -40,6 +40,7 @@ Action DeclareFindings(CLI::App* verb);
 Action DeclareHot(CLI::App* verb);
 Action DeclareTop(CLI::App* verb);
 Action DeclareThreads(CLI::App* verb);
+Action DeclareHeap(CLI::App* verb);
 Action DeclareMemory(CLI::App* verb);
 Action DeclareDiff(CLI::App* verb);
 Action DeclareStatus(CLI::App* verb);

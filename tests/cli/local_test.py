@@ -24,7 +24,8 @@ def socket_name(pid):
 class CommandLine(Case):
     def test_usage_errors_exit_2_and_name_the_help(self):
         for arguments in (["cpu"], ["cpu", "1", "--by", "colour"], ["cpu", "1", "-s", "0"], ["nonsense", "1"],
-                          ["set", "1", "cpu_hz"], ["run"], ["completion", "tcsh"], ["cpu", "x y"]):
+                          ["set", "1", "cpu_hz"], ["run"],
+                          ["heap", "1", "--age", "old"], ["heap", "1", "--sort", "size"], ["completion", "tcsh"], ["cpu", "x y"]):
             _, errors = self.sonde(*arguments, code=USAGE)
             self.assertTrue(errors.startswith("sonde: "), errors)
 
@@ -94,6 +95,51 @@ class Agent(Case):
         for expected in ("agent 0.1.0", "100 Hz", "stack_cut 3", "no unwind data", "16.0 MiB"):
             self.assertIn(expected, text)
         self.assertEqual(self.sonde_json("status", f":{port}")["pid"], agent.pid)
+
+    def test_heap_shows_the_known_holders_with_their_errors(self):
+        _, port = self.fake_agent()
+        answer = self.sonde_json("heap", f":{port}")
+        rows = {row["name"]: row for row in answer["rows"]}
+        parse, hashed = rows["sonde::testing::ParseRequest()"], rows["sonde::testing::HashKey()"]
+        self.assertEqual((answer["type"], answer["interval_bytes"]), ("inuse_space", 512 << 10))
+        self.assertEqual((parse["flat"], hashed["flat"]), (3 << 20, 9 << 20))
+        # 3,072 blocks of 1 KiB at 512 KiB: six samples, 1/sqrt(6). Blocks of 1 MiB are nearly all seen.
+        self.assertAlmostEqual(parse["flat_error"] / parse["flat"], 0.408, delta=0.005)
+        self.assertAlmostEqual(hashed["flat_error"] / hashed["flat"], 0.1318, delta=0.005)
+        self.assertIn("blocks from before are unknown", answer["sampled"][0])
+        self.assertIn("no unwind data", answer["not_covered"][0])
+        text, _ = self.sonde("heap", f":{port}", "--sort", "alloc")
+        self.assertRegex(text, r"60\.0 MiB +±9\.\d % +75 % .*ParseRequest")
+        self.assertIn(f"sonde heap :{port} -o heap.pb.gz", text)
+
+    def test_heap_by_age_and_as_a_difference(self):
+        _, port = self.fake_agent()
+        text, _ = self.sonde("heap", f":{port}", "--age", "10m")
+        self.assertIn("9.0 MiB ±", text)
+        self.assertIn("older than 10m", text)
+        self.assertNotRegex(text, r"\d MiB.*ParseRequest")
+        self.sonde("heap", f":{port}")
+        delta = self.sonde_json("heap", f":{port}", "-s", "1")
+        self.assertEqual((delta["total"], delta["total_error"]), (1 << 20, None))
+        self.assertGreater(delta["window_seconds"], 0.9)
+
+    def test_a_saved_heap_gives_the_same_answer_and_every_document(self):
+        _, port = self.fake_agent()
+        live = self.sonde_json("heap", f":{port}", "-o", "h.pb.gz")
+        saved = self.sonde_json("heap", "h.pb.gz")
+        for key in ("rows", "total", "total_error", "heaviest_stack", "sampled", "not_covered"):
+            self.assertEqual(saved[key], live[key], key)
+        self.assertIn("ParseRequest", self.sonde("heap", "h.pb.gz", "--tree")[0])
+        text, _ = self.sonde("heap", "h.pb.gz", "--by", "module", "--ignore", "HashKey")
+        self.assertRegex(text, r"3\.0 MiB +±41 % +25 % +fake_agent")
+        self.assertIn("12.0 MiB ±14 % of inuse_space", text)
+        self.assertIn(", 14 samples", text)
+        for name, sign in (("h.svg", "<svg"), ("h.html", "<!doctype html"), ("h.folded", "HandleConnection();")):
+            self.sonde("heap", "h.pb.gz", "-o", name)
+            with open(os.path.join(self.dir, name), encoding="utf-8") as file:
+                self.assertIn(sign.lower(), file.read().lower(), name)
+        _, errors = self.sonde("heap", "h.pb.gz", "--age", "1m", code=USAGE)
+        self.assertIn("is a saved profile", errors)
 
     def test_memory_adds_up_and_says_what_is_no_leak(self):
         _, port = self.fake_agent()
@@ -203,6 +249,15 @@ class GoPrograms(Case):
             text, _ = self.sonde("cpu", *target, "-s", "1")
             self.assertIn("main.burnInnerLoop", text)
             self.assertIn("plain Go pprof endpoint", text)
+
+    def test_heap_of_a_stock_go_endpoint(self):
+        _, port = self.go_program()
+        text, _ = self.sonde("heap", f"127.0.0.1:{port}")
+        self.assertIn("inuse_space", text)
+        self.assertIn("one sample in 512 KiB", text)
+        self.assertIn("plain Go pprof endpoint", text)
+        _, errors = self.sonde("heap", f"127.0.0.1:{port}", "--age", "1m", code=USAGE)
+        self.assertIn("--age cannot be given", errors)
 
     def test_agent_only_verbs_say_so(self):
         _, port = self.go_program()

@@ -120,6 +120,7 @@ bool FakeHeap::Read(const HeapQuery& query, HeapSnapshot* out, std::string* erro
     return false;
   }
   constexpr int64_t kMiB = 1 << 20;
+  static const int64_t since_unix_ms = NowNs(CLOCK_REALTIME) / 1000000 - 60'000;
   HeapSample parse;
   parse.frames = {Inside(ParseRequest), Inside(HandleConnection)};
   parse.pid = getpid();
@@ -138,7 +139,7 @@ bool FakeHeap::Read(const HeapQuery& query, HeapSnapshot* out, std::string* erro
   ++reads_;
   out->samples = {parse, hash};
   out->interval_bytes = 512 << 10;
-  out->since_unix_ms = NowNs(CLOCK_REALTIME) / 1000000 - 60'000;
+  out->since_unix_ms = since_unix_ms;
   out->live_samples = 24;
   return true;
 }
