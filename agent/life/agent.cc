@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/agent.h"
 
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -103,17 +102,6 @@ UnwindTables* TheUnwindTables(const Settings& settings) {
   return g_unwind_tables;
 }
 
-// The kernel puts the program's name at the top of the first stack, and lets nothing come nearer to
-// it from below than 128 MiB.
-void FindMainStack() {
-  constexpr uintptr_t kPageMask = 4095;
-  constexpr uintptr_t kReach = uintptr_t{1} << 20;
-  const auto name = static_cast<uintptr_t>(getauxval(AT_EXECFN));
-  if (name == 0 || g_self.took_over) return;
-  const uintptr_t high = (name | kPageMask) + 1;
-  SetMainStack(g_self.pid, {high - kReach, high, /*readable=*/true});
-}
-
 class Agent {
  public:
   Agent();
@@ -172,7 +160,6 @@ Agent::Agent()
   context_.inside_container = InsideContainer();
   runtime::ArenaSetCap(static_cast<size_t>(config_.current().memory_limit_bytes) / 2);
   FindUnblockingCode();
-  FindMainStack();
   http::SetPollSignal(&g_poll_signal, &g_polling);
   // Held already by a thread that was paused, or by the parent of a child that took over.
   g_poll_signal.store(g_our_signal.load(std::memory_order_acquire), std::memory_order_seq_cst);

@@ -24,8 +24,6 @@ constinit ScratchPool g_scratch{};
 constinit UnwindPublication g_private_tables{};
 constinit std::atomic<UnwindPublication*> g_tables{&g_private_tables};
 constinit UnwindShare* g_shared_tables = nullptr;
-constinit StackBounds g_main_stack{};
-constinit std::atomic<int> g_main_tid{0};
 constinit std::atomic<uint64_t> g_stale{0};
 constinit std::atomic<uint64_t> g_counted_ns{0};
 constinit std::atomic<uint32_t> g_no_word{0};
@@ -89,13 +87,7 @@ void CountBlocked(ThreadId thread, uint64_t events, uint64_t amount) {
 }
 
 // Async-signal-safe.
-StackBounds BoundsOf(int tid) {
-  return tid == g_main_tid.load(std::memory_order_acquire) ? g_main_stack : StackBounds{};
-}
-
-// Async-signal-safe.
-void CountStack(const ucontext_t& context, int tid, ThreadId thread, uint64_t events,
-                uint64_t amount) {
+void CountStack(const ucontext_t& context, ThreadId thread, uint64_t events, uint64_t amount) {
   if (!HasRoom(context)) {
     return CountDrop(g_setup.region, Kind::kCpu, DropReason::kNoRoomOnStack, events, amount);
   }
@@ -104,7 +96,7 @@ void CountStack(const ucontext_t& context, int tid, ThreadId thread, uint64_t ev
     return CountDrop(g_setup.region, Kind::kCpu, DropReason::kScratchBusy, events, amount);
   }
   const WalkResult walk =
-      WalkStack(CpuUnwindTables(), RegistersOf(context), BoundsOf(tid), buffer.frames(), kMaxDepth);
+      WalkStack(CpuUnwindTables(), RegistersOf(context), StackBounds{}, buffer.frames(), kMaxDepth);
   const StackContent stack{buffer.frames(), walk.depth, StackFlags(walk.end)};
   RecordStack(g_setup.region, stack, thread, Kind::kCpu, events, amount);
 }
@@ -118,10 +110,9 @@ void CountExpiry(TimerSlot& timer, uint64_t expiries, const ucontext_t& context)
   timer.fired_ns.fetch_add(weight_ns, std::memory_order_relaxed);
   g_counted_ns.fetch_add(weight * weight_ns, std::memory_order_relaxed);
   const auto pc = static_cast<uintptr_t>(context.uc_mcontext.gregs[REG_RIP]);
-  const int tid = timer.tid.load(std::memory_order_relaxed);
   if (!WasBlocked(weight_ns, period_ns, pc))
-    return CountStack(context, tid, thread, weight * expiries, weight * weight_ns);
-  CountStack(context, tid, thread, weight, weight * period_ns);
+    return CountStack(context, thread, weight * expiries, weight * weight_ns);
+  CountStack(context, thread, weight, weight * period_ns);
   CountBlocked(thread, weight * (expiries - 1), weight * (weight_ns - period_ns));
 }
 
@@ -215,13 +206,6 @@ void SetCpuUnwindTables(UnwindShare* share) {
 }
 
 // Cold path only.
-void SetMainStack(int tid, StackBounds bounds) {
-  g_main_tid.store(0, std::memory_order_release);
-  g_main_stack = bounds;
-  g_main_tid.store(tid, std::memory_order_release);  // pairs with BoundsOf
-}
-
-// Cold path only.
 void JoinCpuUnwindTables(uint32_t slot, int pid) {
   if (g_shared_tables == nullptr) return;
   g_tables.store(&g_shared_tables->Join(slot, pid), std::memory_order_release);
@@ -237,7 +221,6 @@ uint64_t CountedCpuNs() { return g_counted_ns.load(std::memory_order_relaxed); }
 void CpuHandlerAfterFork() {
   StackRequestsAfterFork();
   g_scratch.ResetAfterFork();
-  g_main_tid.store(0, std::memory_order_relaxed);
   // The parent's count of readers is not ours to raise.
   g_tables.store(&g_private_tables, std::memory_order_relaxed);
   g_inside.store(&g_no_word, std::memory_order_relaxed);

@@ -81,10 +81,6 @@ UnwindPublication& CpuUnwindTables();
 // Cold path only. Those of the tree, for the process that builds them; null: none could be had.
 void SetCpuUnwindTables(UnwindShare* share);
 
-// Cold path only. The stack of the main thread, which the kernel keeps contiguous from any sp to
-// its top: walks there need no probes. Forgotten in a forked child, where it may be anybody's.
-void SetMainStack(int tid, StackBounds bounds);
-
 // Cold path only. In a fork child, before its first timer: `slot` is that of the process in the
 // region.
 void JoinCpuUnwindTables(uint32_t slot, int pid);
