@@ -13,6 +13,8 @@
 namespace sonde::testing {
 namespace {
 
+constexpr int kMaxConnections = http::Limits{}.max_connections;
+
 // Short deadlines, so that tests need not wait for the real ones.
 http::Limits Impatient() {
   http::Limits limits;
@@ -122,22 +124,23 @@ TEST(Hostile, IdleConnectionsMakeRoomForOneThatAsks) {
   std::vector<std::unique_ptr<Client>> idle;
   for (int i = 0; i < 1000; ++i) idle.push_back(std::make_unique<Client>(server.port()));
   ExpectStillAlive(server);
-  EXPECT_LE(server.connections(), 32u + 16u);
+  EXPECT_LE(server.connections(), static_cast<size_t>(kMaxConnections) + 16);
 }
 
 TEST(Hostile, WhenAllConnectionsAreBusyTheNextIsTold503) {
   RunningServer server;
   std::vector<std::unique_ptr<Client>> busy;
-  for (int i = 0; i < 32; ++i) {
+  for (int i = 0; i < kMaxConnections; ++i) {
     busy.push_back(std::make_unique<Client>(server.port()));
     ASSERT_TRUE(busy.back()->Send(Get("/slow?60000")));
   }
-  ASSERT_TRUE(RunningServer::Eventually([&] { return server.handler().waiting == 32; }));
+  ASSERT_TRUE(
+      RunningServer::Eventually([&] { return server.handler().waiting == kMaxConnections; }));
   EXPECT_EQ(StatusFor(server, Get("/echo")), 503);
-  EXPECT_EQ(server.handler().waiting, 32) << "nobody who waits was thrown out";
+  EXPECT_EQ(server.handler().waiting, kMaxConnections) << "nobody who waits was thrown out";
   std::vector<std::unique_ptr<Client>> flood;
   for (int i = 0; i < 300; ++i) flood.push_back(std::make_unique<Client>(server.port()));
-  EXPECT_LE(server.connections(), 32u + 16u);
+  EXPECT_LE(server.connections(), static_cast<size_t>(kMaxConnections) + 16);
   flood.clear();
   busy.clear();
   ASSERT_TRUE(RunningServer::Eventually([&] { return server.connections() == 0; }));
