@@ -99,7 +99,7 @@ class CpuCollector : private FoldSink {
   static constexpr uint64_t kNever = ~uint64_t{0};
   uint64_t next_fold_ns_ = 0;
   uint64_t next_build_ns_ = kNever;  // of unwind tables
-  bool handed_over_ = false;  // anything, in the fold that is under way
+  bool handed_over_ = false;         // anything, in the fold that is under way
 };
 
 }  // namespace sonde

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads a process's memory and its map (its own, unless it is asked for another's) so that a bad address is an error and never a fault,
-// and so that no lock is taken that a fork could leave locked in the child: through two files of
-// /proc, by raw system calls. Not process_vm_readv, which seccomp profiles refuse.
+// Reads a process's memory and its map (its own, unless it is asked for another's) so that a bad
+// address is an error and never a fault, and so that no lock is taken that a fork could leave
+// locked in the child: through two files of /proc, by raw system calls. Not process_vm_readv, which
+// seccomp profiles refuse.
 //
 // Used by the agent thread, whose descriptors are its own; not thread-safe. Both files stay open:
 // they go on answering after the host gave up its privileges, made itself undumpable, or left /proc
