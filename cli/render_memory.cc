@@ -14,7 +14,7 @@ using nlohmann::json;
 constexpr double kMiB = 1 << 20;
 constexpr size_t kNameWidth = 18;
 constexpr size_t kNumberWidth = 7;
-constexpr size_t kErrorWidth = 6;
+constexpr size_t kErrorWidth = 8;
 constexpr size_t kBarWidth = 20;
 // Less of the cgroup than this is not worth a word.
 constexpr double kSmallShare = 0.01;
