@@ -101,6 +101,13 @@ class Trouble(unittest.TestCase):
         self.assertEqual(self.sonde("hot", f":{self.port}", "--last", "1s")[0], CLEAN)
         self.assertEqual(self.sonde("hot", f":{self.port}", "--last", "20m")[0], USAGE)
 
+    def test_hot_child_process_is_named(self):
+        process = self.start("forked_hot", "15")
+        finding = self.wait_for(lambda: self.findings("hot_thread"), 14)[0]
+        self.assertNotEqual(finding["pid"], process.pid)
+        self.assertEqual(finding["facts"]["tid"], str(self.tid))
+        self.assertIn("BurnInnerLoop", finding["stacks"][0]["frames"][0]["function"])
+
     def test_top_shows_the_busy_thread_first(self):
         self.start("hot", "20")
         self.wait_for(lambda: self.sonde("status", f":{self.port}")[0] == CLEAN, 10)
