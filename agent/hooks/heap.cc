@@ -5,8 +5,8 @@
 //
 // Every exported function goes on to the host's own by a jump, so no frame of ours is on the host's
 // stack; when a block is sampled, or may have been, the frame of the function that does it is the
-// only one. What they do with a block
-// is collectors/safe/heap_sampler.h. errno is the host's allocator's: nothing of ours sets it.
+// only one. What they do with a block is collectors/safe/heap_sampler.h. errno is the host's
+// allocator's: nothing of ours sets it.
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
@@ -62,8 +62,9 @@ void* NoMemory() noexcept {
   return nullptr;
 }
 
-// Stand-ins: what a function means in terms of those that every libc has, through their hosts, so
-// that nothing is counted twice.
+// Stand-ins: what a function means in terms of those that every program has. Of the program, which
+// need not be the next after ours: one with an allocator of its own may know a newer name only
+// because we export it, and its blocks are not libc's.
 void* NoMalloc(size_t) noexcept { return NoMemory(); }
 void* NoCalloc(size_t, size_t) noexcept { return NoMemory(); }
 void* NoRealloc(void*, size_t) noexcept { return NoMemory(); }
@@ -71,15 +72,23 @@ void* NoAligned(size_t, size_t) noexcept { return NoMemory(); }
 int NoPosixMemalign(void**, size_t, size_t) noexcept { return ENOMEM; }
 void NoFree(void*) noexcept {}
 
+// Looked up by each call: nothing but a weak reference to a function that libc lacks comes here.
+template <typename Function>
+Function* OfProgram(const char* name, Function* ours) {
+  sonde::runtime::SymbolRequest request = {.name = name};
+  sonde::runtime::ResolveFrom(_r_debug.r_map, {&request, 1});
+  return request.address != nullptr ? reinterpret_cast<Function*>(request.address) : ours;
+}
+
 void* ReallocarrayByRealloc(void* block, size_t count, size_t size) noexcept {
   size_t total = 0;
   if (__builtin_mul_overflow(count, size, &total)) return NoMemory();
-  return g_realloc.Host()(block, total);
+  return OfProgram("realloc", realloc)(block, total);
 }
 
-void FreeByFree(void* block) noexcept { g_free.Host()(block); }
-void FreeSizedByFree(void* block, size_t) noexcept { g_free.Host()(block); }
-void FreeAlignedSizedByFree(void* block, size_t, size_t) noexcept { g_free.Host()(block); }
+void FreeByFree(void* block) noexcept { OfProgram("free", free)(block); }
+void FreeSizedByFree(void* block, size_t) noexcept { FreeByFree(block); }
+void FreeAlignedSizedByFree(void* block, size_t, size_t) noexcept { FreeByFree(block); }
 
 auto* OpenMalloc() { return g_malloc.Open("malloc", NoMalloc); }
 auto* OpenCalloc() { return g_calloc.Open("calloc", NoCalloc); }
@@ -172,10 +181,14 @@ __attribute__((noinline)) void* SampledRealloc(void* old, size_t size, bool due)
   return ReallocateAndRecord(old, size, due, [=] { return g_realloc.Host()(old, size); });
 }
 
-__attribute__((noinline)) void* SampledReallocarray(void* old, size_t count, size_t size,
-                                                    bool due) noexcept {
-  return ReallocateAndRecord(old, count * size, due,
-                             [=] { return g_reallocarray.Host()(old, count, size); });
+// libc's calls the program's realloc, which counts the new block: counting here would do it twice.
+// An allocator whose own goes no such way leaves the new block uncounted, but never the old one as
+// live.
+__attribute__((noinline)) void* SampledReallocarray(void* old, size_t count, size_t size) noexcept {
+  const uint32_t held = sonde::HoldBlock(old);
+  void* block = g_reallocarray.Host()(old, count, size);
+  sonde::ReleaseBlock(old, held, /*gone=*/block != nullptr || count == 0 || size == 0);
+  return block;
 }
 
 __attribute__((noinline)) void* SampledMemalign(size_t alignment, size_t size) noexcept {
@@ -257,11 +270,8 @@ SONDE_EXPORT void* realloc(void* old, size_t size) noexcept {
   return g_realloc.Host()(old, size);
 }
 SONDE_EXPORT void* reallocarray(void* old, size_t count, size_t size) noexcept {
-  size_t total = 0;
-  if (__builtin_mul_overflow(count, size, &total)) return g_reallocarray.Host()(old, count, size);
-  const bool due = Due(total);
-  if (due || MayBeSampled(old)) [[unlikely]]
-    return SampledReallocarray(old, count, size, due);
+  if (MayBeSampled(old)) [[unlikely]]
+    return SampledReallocarray(old, count, size);
   return g_reallocarray.Host()(old, count, size);
 }
 SONDE_EXPORT void* memalign(size_t alignment, size_t size) noexcept {

@@ -3,8 +3,7 @@
 // SampleDue; one in `interval` bytes goes on to the rest.
 //
 //   malloc ─► SampleDue ──no──► the host's malloc                        4 instructions
-//                 └─yes─► ChooseSample ─► the host's malloc ─► RecordBlock ─► stack, cell, live
-//                 table
+//                 └─yes─► ChooseSample ─► the host's malloc ─► RecordBlock: stack, cell, live table
 //   free ─► MayBeSampled ──no──► the host's free                         5 instructions
 //                 └─yes─► ForgetBlock ─► the host's free
 //
