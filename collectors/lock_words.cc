@@ -46,7 +46,7 @@ Caller CallerOf(const std::vector<std::string_view>& functions) {
 
 class Decoder {
  public:
-  Decoder(const ProcessMemory& memory, const WhereItWaits& where,
+  Decoder(const ReadableMemory& memory, const WhereItWaits& where,
           const std::function<bool(int tid)>& is_thread)
       : memory_(memory),
         is_thread_(is_thread),
@@ -90,7 +90,7 @@ class Decoder {
     return tid != 0 && is_thread_(tid) ? tid : 0;
   }
 
-  const ProcessMemory& memory_;
+  const ReadableMemory& memory_;
   const std::function<bool(int tid)>& is_thread_;
   const uint64_t address_;
   const uint32_t command_;
@@ -99,7 +99,7 @@ class Decoder {
 
 }  // namespace
 
-LockWait DecodeLockWait(const ProcessMemory& memory, const WhereItWaits& where,
+LockWait DecodeLockWait(const ReadableMemory& memory, const WhereItWaits& where,
                         const std::vector<std::string_view>& functions,
                         const std::function<bool(int tid)>& is_thread) {
   if (where.kind != WhereItWaits::Kind::kSystemCall || where.number != SYS_futex) return {};

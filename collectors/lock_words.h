@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "collectors/process_memory.h"
+#include "collectors/readable_memory.h"
 #include "collectors/task_files.h"
 
 namespace sonde {
@@ -37,7 +37,7 @@ struct LockWait {
 };
 
 // `functions` are the names of the first frames, leaf first; unknown ones are empty.
-LockWait DecodeLockWait(const ProcessMemory& memory, const WhereItWaits& where,
+LockWait DecodeLockWait(const ReadableMemory& memory, const WhereItWaits& where,
                         const std::vector<std::string_view>& functions,
                         const std::function<bool(int tid)>& is_thread);
 

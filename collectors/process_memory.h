@@ -14,9 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "collectors/readable_memory.h"
+
 namespace sonde {
 
-class ProcessMemory {
+class ProcessMemory final : public ReadableMemory {
  public:
   ProcessMemory() { Open(); }
   // Another process, which we may trace: a child of this one. Where that is not permitted nothing
@@ -36,12 +38,7 @@ class ProcessMemory {
   bool maps_is_open() const { return maps_fd_ >= 0; }
 
   // False: not all of it is mapped, or the memory is not open. Cold path only.
-  [[nodiscard]] bool Read(uint64_t address, void* out, size_t size) const;
-
-  template <typename T>
-  [[nodiscard]] bool ReadObject(uint64_t address, T* out) const {
-    return Read(address, out, sizeof(*out));
-  }
+  [[nodiscard]] bool Read(uint64_t address, void* out, size_t size) const override;
 
   // Text of /proc/self/maps from `offset` on: how much there is, at most `size`; 0 at its end;
   // negative if it cannot be read. Cold path only.

@@ -7,10 +7,10 @@
 #include "agent/endpoints/frame_names.h"
 #include "agent/endpoints/report_writer.h"
 #include "agent/endpoints/text_util.h"
-#include "agent/endpoints/thread_groups.h"
-#include "agent/endpoints/thread_wait.h"
 #include "agent/endpoints/threads_source.h"
 #include "profile/profile_builder.h"
+#include "threads/thread_groups.h"
+#include "threads/thread_wait.h"
 
 namespace sonde {
 namespace {
@@ -28,7 +28,8 @@ double SecondsOf(clockid_t clock) {
 class Teller {
  public:
   Teller(Context* context, const ThreadDump& dump)
-      : names_(context), waits_(dump, context->sources->Threads()->memory()) {}
+      : names_(context),
+        waits_(dump.threads(), &dump.files(), context->sources->Threads()->memory()) {}
 
   FrameNames& names() { return names_; }
   std::string Wait(const ThreadRecord& thread) {
@@ -43,25 +44,6 @@ class Teller {
   ThreadWaits waits_;
   const double up_seconds_ = SecondsOf(CLOCK_BOOTTIME);
 };
-
-std::string StackNote(const ThreadRecord& thread) {
-  if (thread.frames.empty()) return "";
-  if (thread.source == StackSource::kLastSample) return "the stack is that of its last CPU sample";
-  switch (thread.end) {
-    case StackEnd::kRoot:
-      return "";
-    case StackEnd::kDepthLimit:
-      return "the stack is deeper than what is shown";
-    case StackEnd::kNoUnwindData:
-      return "the stack is cut: code without unwind data";
-    case StackEnd::kBadFrame:
-    case StackEnd::kUnreadable:
-      return "the stack is cut: it cannot be followed";
-    case StackEnd::kTableNotBuilt:
-      return "the stack is cut: the unwind table of its code is not built yet";
-  }
-  return "";
-}
 
 void AppendFrames(const ThreadRecord& thread, Teller* teller, std::string* out) {
   for (size_t i = 0; i < thread.frames.size(); ++i) {
@@ -100,20 +82,6 @@ void WriteThread(const ThreadRecord& thread, Teller* teller, ReportWriter* out) 
   out->Add("cpu_seconds", static_cast<double>(thread.cpu_ns) / 1e9);
   out->Add("age_seconds", teller->Age(thread));
   out->EndObject();
-}
-
-const char* SourceName(StackSource source) {
-  switch (source) {
-    case StackSource::kNone:
-      return "none";
-    case StackSource::kOutside:
-      return "read while it waited";
-    case StackSource::kTimer:
-      return "taken while it ran";
-    case StackSource::kLastSample:
-      return "last CPU sample";
-  }
-  return "";
 }
 
 void WriteGroup(const ThreadGroup& group, Teller* teller, ReportWriter* out) {

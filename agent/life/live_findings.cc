@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "agent/endpoints/text_util.h"
-#include "agent/endpoints/thread_groups.h"
+#include "threads/thread_groups.h"
 #include "agent/life/self.h"
 #include "collectors/cgroup_cpu.h"
 #include "collectors/safe/cpu_handler.h"

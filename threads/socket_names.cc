@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/endpoints/socket_names.h"
+#include "threads/socket_names.h"
 
-#include <errno.h>
 #include <fcntl.h>
 
 #include <algorithm>
+#include <charconv>
 #include <vector>
 
-#include "agent/config/small_file.h"
-#include "agent/http/query.h"
+#include "collectors/safe/sys.h"
 
 namespace sonde {
 namespace {
@@ -26,9 +25,16 @@ std::vector<std::string_view> Words(std::string_view line) {
   }
 }
 
+// 0 when it is no number.
+uint64_t Hexadecimal(std::string_view text) {
+  uint64_t value = 0;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  return result.ec == std::errc() && result.ptr == text.data() + text.size() ? value : 0;
+}
+
 // "0100007F" -> 127.0.0.1: four bytes, printed as a number of this machine's byte order.
 std::string Ipv4(std::string_view hex) {
-  const uint64_t value = http::ParseHex(hex).value_or(0);
+  const uint64_t value = Hexadecimal(hex);
   std::string text;
   for (int shift = 0; shift < 32; shift += 8) {
     text += (shift == 0 ? "" : ".") + std::to_string(value >> shift & 255);
@@ -55,18 +61,31 @@ std::string Ipv6(std::string_view hex) {
 std::string Endpoint(std::string_view text) {
   const size_t colon = std::min(text.find(':'), text.size());
   const std::string_view address = text.substr(0, colon);
-  const uint64_t port = http::ParseHex(text.substr(std::min(colon + 1, text.size()))).value_or(0);
+  const uint64_t port = Hexadecimal(text.substr(std::min(colon + 1, text.size())));
   return (address.size() == 8 ? Ipv4(address) : Ipv6(address)) + ":" + std::to_string(port);
 }
 
 std::string Link(std::string_view inode) { return "socket:[" + std::string(inode) + "]"; }
 
-template <typename Parse>
-void ReadTable(const char* path, const Parse& parse, std::map<std::string, std::string>* names) {
+// What comes first of a file of /proc; a longer table is of use, too.
+std::string ReadStart(const std::string& path) {
   std::string text;
-  // A longer table is of use, too.
-  const long result = ReadSmallFile(AT_FDCWD, path, kMaxSocketText, &text);
-  if (result != 0 && result != -EFBIG) return;
+  const long fd = sys::Call(SYS_openat, AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (sys::Failed(fd)) return text;
+  char block[4096];
+  while (text.size() < kMaxSocketText) {
+    const long size = sys::Call(SYS_read, fd, block, sizeof block);
+    if (sys::Failed(size) || size == 0) break;
+    text.append(block, static_cast<size_t>(size));
+  }
+  sys::Call(SYS_close, fd);
+  return text;
+}
+
+template <typename Parse>
+void ReadTable(const std::string& path, const Parse& parse,
+               std::map<std::string, std::string>* names) {
+  const std::string text = ReadStart(path);
   std::string_view rest = text;
   while (!rest.empty()) {
     const size_t end = std::min(rest.find('\n'), rest.size());
@@ -98,22 +117,23 @@ bool ParseUnixLine(std::string_view line, std::string* link, std::string* name) 
   if (words.size() < 7 || words[0] == "Num") return false;
   *link = Link(words[6]);
   *name = "unix socket" + (words.size() > 7 ? " " + std::string(words[7]) : std::string());
-  if ((http::ParseHex(words[3]).value_or(0) & kAcceptsConnections) != 0) *name += " listening";
+  if ((Hexadecimal(words[3]) & kAcceptsConnections) != 0) *name += " listening";
   return true;
 }
 
-std::map<std::string, std::string> ReadSocketNames() {
+std::map<std::string, std::string> ReadSocketNames(int pid) {
+  const std::string net = "/proc/" + (pid == 0 ? "self" : std::to_string(pid)) + "/net/";
   std::map<std::string, std::string> names;
   const auto inet = [](std::string_view protocol) {
     return [protocol](std::string_view line, std::string* link, std::string* name) {
       return ParseInetLine(protocol, line, link, name);
     };
   };
-  ReadTable("/proc/self/net/tcp", inet("tcp"), &names);
-  ReadTable("/proc/self/net/tcp6", inet("tcp"), &names);
-  ReadTable("/proc/self/net/udp", inet("udp"), &names);
-  ReadTable("/proc/self/net/udp6", inet("udp"), &names);
-  ReadTable("/proc/self/net/unix", ParseUnixLine, &names);
+  ReadTable(net + "tcp", inet("tcp"), &names);
+  ReadTable(net + "tcp6", inet("tcp"), &names);
+  ReadTable(net + "udp", inet("udp"), &names);
+  ReadTable(net + "udp6", inet("udp"), &names);
+  ReadTable(net + "unix", ParseUnixLine, &names);
   return names;
 }
 

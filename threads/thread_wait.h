@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Says in words what a thread waits for: the system call's main argument, looked up. Agent thread
-// only. Memory: one text a descriptor and dump.
+// Says in words what a thread waits for: the system call's main argument, looked up. Not
+// thread-safe. Memory: one text a descriptor and dump.
 #pragma once
 
 #include <map>
@@ -10,14 +10,18 @@
 #include <vector>
 
 #include "collectors/lock_words.h"
-#include "collectors/process_memory.h"
-#include "collectors/thread_dump.h"
+#include "collectors/readable_memory.h"
+#include "collectors/task_files.h"
+#include "collectors/thread_reader.h"
 
 namespace sonde {
 
 class ThreadWaits {
  public:
-  ThreadWaits(const ThreadDump& dump, const ProcessMemory& memory);
+  // All outlive it. `files` may be null: descriptors then have no names. `pid` is whose sockets are
+  // looked up; 0: this process's.
+  ThreadWaits(const std::vector<ThreadRecord>& threads, const TaskFiles* files,
+              const ReadableMemory& memory, int pid = 0);
 
   // "fd 5: socket tcp 127.0.0.1:6379 listening", "mutex 0x7f… held by tid 12 (worker)"; empty when
   // the call says nothing. `functions`: names of the first frames, leaf first.
@@ -31,10 +35,10 @@ class ThreadWaits {
   std::string Several(int tid, const std::vector<int>& fds, size_t in_all);
   std::string Sleep(uint64_t address, bool until) const;
   const std::string& Socket(const std::string& link);
-  void ReadSockets();
 
-  const ThreadDump& dump_;
-  const ProcessMemory& memory_;
+  const TaskFiles* files_;
+  const ReadableMemory& memory_;
+  const int pid_;
   std::unordered_map<int, const ThreadRecord*> by_tid_;
   std::map<int, std::string> fds_;
   std::map<std::string, std::string> sockets_;  // by inode

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/endpoints/thread_wait.h"
+#include "threads/thread_wait.h"
 
 #include <poll.h>
 #include <time.h>
 
 #include <algorithm>
 
-#include "agent/endpoints/socket_names.h"
-#include "agent/endpoints/text_util.h"
 #include "collectors/system_calls.h"
+#include "profile/number_text.h"
+#include "threads/socket_names.h"
 
 namespace sonde {
 namespace {
@@ -18,15 +18,16 @@ constexpr uint64_t kMaxFdsRead = 256;
 
 }  // namespace
 
-ThreadWaits::ThreadWaits(const ThreadDump& dump, const ProcessMemory& memory)
-    : dump_(dump), memory_(memory) {
-  for (const ThreadRecord& thread : dump.threads()) by_tid_[thread.tid] = &thread;
+ThreadWaits::ThreadWaits(const std::vector<ThreadRecord>& threads, const TaskFiles* files,
+                         const ReadableMemory& memory, int pid)
+    : files_(files), memory_(memory), pid_(pid) {
+  for (const ThreadRecord& thread : threads) by_tid_[thread.tid] = &thread;
 }
 
 const std::string& ThreadWaits::Socket(const std::string& link) {
   if (!sockets_read_) {
     sockets_read_ = true;
-    sockets_ = ReadSocketNames();
+    sockets_ = ReadSocketNames(pid_);
   }
   std::string& name = sockets_[link];
   if (name.empty()) name = "a socket";
@@ -38,7 +39,7 @@ std::string ThreadWaits::Fd(int tid, uint64_t number) {
   if (fd < 0) return "";
   std::string& text = fds_[fd];
   if (!text.empty()) return text;
-  const std::string link = dump_.files().Descriptor(tid, fd);
+  const std::string link = files_ == nullptr ? std::string() : files_->Descriptor(tid, fd);
   text = "fd " + std::to_string(fd);
   if (link.starts_with("socket:")) {
     text += ": " + Socket(link);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/endpoints/thread_groups.h"
+#include "threads/thread_groups.h"
 
 #include <algorithm>
 #include <tuple>
@@ -61,6 +61,39 @@ std::string PlaceName(const ThreadRecord& thread) {
     return SystemCallName(thread.where.number);
   }
   return thread.where.kind == WhereItWaits::Kind::kElsewhere ? "page fault" : "";
+}
+
+std::string StackNote(const ThreadRecord& thread) {
+  if (thread.frames.empty()) return "";
+  if (thread.source == StackSource::kLastSample) return "the stack is that of its last CPU sample";
+  switch (thread.end) {
+    case StackEnd::kRoot:
+      return "";
+    case StackEnd::kDepthLimit:
+      return "the stack is deeper than what is shown";
+    case StackEnd::kNoUnwindData:
+      return "the stack is cut: code without unwind data";
+    case StackEnd::kBadFrame:
+    case StackEnd::kUnreadable:
+      return "the stack is cut: it cannot be followed";
+    case StackEnd::kTableNotBuilt:
+      return "the stack is cut: the unwind table of its code is not built yet";
+  }
+  return "";
+}
+
+const char* SourceName(StackSource source) {
+  switch (source) {
+    case StackSource::kNone:
+      return "none";
+    case StackSource::kOutside:
+      return "read while it waited";
+    case StackSource::kTimer:
+      return "taken while it ran";
+    case StackSource::kLastSample:
+      return "last CPU sample";
+  }
+  return "";
 }
 
 }  // namespace sonde

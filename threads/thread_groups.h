@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "collectors/thread_dump.h"
+#include "collectors/thread_reader.h"
 
 namespace sonde {
 
@@ -22,5 +22,11 @@ std::string StateName(const ThreadRecord& thread);
 
 // "futex", "page fault" and the like; empty for a thread that runs.
 std::string PlaceName(const ThreadRecord& thread);
+
+// Why the stack is shorter than it might be, or not from now; empty: it is whole.
+std::string StackNote(const ThreadRecord& thread);
+
+// How the stack was come by.
+const char* SourceName(StackSource source);
 
 }  // namespace sonde
