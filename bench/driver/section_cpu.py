@@ -6,8 +6,10 @@ from report import Bar, Row
 TITLE = "CPU profile"
 NOTE = ("One thread burns a core, 20 frames deep. *Fixed work*: CPU time of the thread for the same work. "
         "*Interrupted*: what the thread finds missing on its own CPU clock, in percent of a core (bare: the "
-        "kernel's tick). *Sampling*: interrupted minus bare, plus the CPU time of the profiler's own thread in "
-        "the process. perf's own process is not counted.")
+        "kernel's tick). *A signal*: what one adds to the tick that it comes with: the mean of the gaps in which a "
+        "signal's frame was written to the stack, less the median of those without. *Sampling*: a signal, times "
+        "how many came in a second of CPU time, plus the CPU time of the profiler's own thread in the process; "
+        "perf sends none and counts as interrupted minus bare. perf's own process is not counted.")
 
 
 def command_of(lab, name):
@@ -36,6 +38,16 @@ def interrupted(run):
     return run["gap_ns"][0] / run["cpu_ns"][0]
 
 
+def signal_us(run):
+    """One signal's cost in µs of CPU time, or None without any."""
+    count = run["signals"][0]
+    return (run["signal_ns"][0] / count - run["tick_ns"][0]) / 1e3 if count else None
+
+
+def signal_share(run):
+    return signal_us(run) * 1e3 * run["signals"][0] / run["cpu_ns"][0] if run["signals"][0] else None
+
+
 def own_thread(run):
     return run["others_ns"][0] / run["wall_ns"][0]
 
@@ -49,7 +61,12 @@ def measure(lab):
     rows = [Row("fixed work", name, "ms", Series(work[name], work[BARE]), None, "ratio") for name in variants]
     rows += [Row("interrupted", name, "% of a core", Series(seen[name], seen[BARE])) for name in variants]
     for name in list(variants)[1:]:
-        cost = [a - b + c for a, b, c in zip(seen[name], seen[BARE], own[name])]
+        signals = [signal_us(run) for run in results[name]]
+        if None in signals:
+            cost = [a - b + c for a, b, c in zip(seen[name], seen[BARE], own[name])]
+        else:
+            rows.append(Row("a signal", name, "µs", Series(signals, None), None, ""))
+            cost = [100 * signal_share(run) + c for run, c in zip(results[name], own[name])]
         if name.startswith("libsonde"):
             rows.append(Row("own thread", name, "% of a core", Series(own[name], own[BARE]), None, ""))
         bar = Bar("median", 0.1) if name == "libsonde, 100 Hz" else None
