@@ -14,6 +14,7 @@
 #include "profile/demangle.h"
 #include "profile/elf_file.h"
 #include "profile/symbolizer.h"
+#include "profile/unnamed.h"
 
 namespace sonde::cli {
 namespace {
@@ -126,9 +127,9 @@ class LineAdder {
                     const std::vector<uint32_t>& locations) {
     SymbolizerOptions options;
     options.open = [&path](const Mapping&) { return OpenFile(path); };
-    if (!options_.debug_dirs.empty()) options.debug_root = options_.debug_dirs[0] + "/.build-id";
-    Symbolizer symbolizer(std::move(options));
     pprof::Mapping& mapping = profile_->mappings[index];
+    options.debug_root = store_.DebugRoot(profile_->Text(mapping.build_id));
+    Symbolizer symbolizer(std::move(options));
     Mapping mapped;
     mapped.start = mapping.start;
     mapped.limit = mapping.limit;
@@ -137,12 +138,28 @@ class LineAdder {
     mapped.build_id = profile_->Text(mapping.build_id);
     for (const uint32_t i : locations) {
       pprof::Location& location = profile_->locations[i];
-      if (!location.lines.empty()) continue;
+      if (!NameIn(location).empty()) continue;
       const Symbol symbol = symbolizer.Lookup(mapped, location.address);
-      if (symbol.name.empty()) continue;
-      location.lines.push_back({FunctionOf(symbol.name, symbol.name, "", 0), 0});
-      mapping.has_functions = outcome_.changed = true;
+      if (symbol.name.empty() && symbol.unnamed_start == 0) continue;
+      if (!symbol.name.empty()) mapping.has_functions = true;
+      const std::string name =
+          symbol.name.empty() ? UnnamedFunction(mapped.path, symbol.unnamed_start) : symbol.name;
+      location.lines = {{FunctionOf(name, name, "", 0), 0}};
+      outcome_.changed = true;
     }
+  }
+
+  // Of the outermost function.
+  std::string TextIn(const pprof::Location& location) const {
+    if (location.lines.empty() || location.lines.back().function == pprof::kNone) return "";
+    return profile_->Text(profile_->functions[location.lines.back().function].name);
+  }
+
+  // The same; empty: it has none but what was made of its address.
+  std::string NameIn(const pprof::Location& location) const {
+    std::string name = TextIn(location);
+    const std::string& path = profile_->Text(profile_->mappings[location.mapping].file);
+    return IsUnnamedFunction(name, path) ? "" : name;
   }
 
   uint32_t FunctionOf(const std::string& name, const std::string& system_name,
@@ -159,14 +176,13 @@ class LineAdder {
   // The outermost function keeps the name that it has: the symbol table knows parts and clones.
   void Apply(uint32_t index, const std::vector<SourceFrame>& frames) {
     pprof::Location& location = profile_->locations[index];
-    std::string outermost;
-    if (!location.lines.empty() && location.lines.back().function != pprof::kNone)
-      outermost = profile_->Text(profile_->functions[location.lines.back().function].name);
+    const std::string outermost = NameIn(location);
     std::vector<pprof::Line> lines;
     for (size_t i = 0; i < frames.size(); ++i) {
       const SourceFrame& frame = frames[i];
       const bool last = i + 1 == frames.size();
-      const std::string name = last && !outermost.empty() ? outermost : Demangle(frame.function);
+      std::string name = last && !outermost.empty() ? outermost : Demangle(frame.function);
+      if (name.empty() && last) name = TextIn(location);
       if (name.empty()) return;
       lines.push_back({FunctionOf(name, frame.function.empty() ? name : frame.function, frame.file,
                                   frame.start_line),

@@ -41,6 +41,7 @@ namespace sonde::cli {
   X(dwfl_standard_find_debuginfo)
 
 struct DwarfLibrary {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a declaration's name cannot stand in them.
 #define SONDE_DECLARE(name) decltype(&::name) name = nullptr;
   SONDE_LIBDW_FUNCTIONS(SONDE_DECLARE)
 #undef SONDE_DECLARE

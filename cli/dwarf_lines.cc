@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include "cli/dwarf_library.h"
@@ -181,6 +182,7 @@ class DwarfObject {
     const std::vector<size_t> indexes = AddressesOf(unit, addresses);
     if (indexes.empty()) return;
     std::vector<uint64_t> inside;
+    inside.reserve(indexes.size());
     for (const size_t index : indexes) inside.push_back(addresses[index]);
     UnitWalk walk(dw_, inside);
     const std::vector<Chain>& chains = walk.Run(unit);
@@ -203,7 +205,9 @@ class DwarfObject {
     }
     for (auto die = chain.rbegin(); die != chain.rend(); ++die) {
       Dwarf_Die function = *die;
-      frames.push_back({NameOf(&function), file, line, StartLine(&function)});
+      SourceFrame frame = {NameOf(&function), file, line, StartLine(&function)};
+      const bool same = !frames.empty() && frames.back().function == frame.function;
+      if (!same || !IsSplitOff(&*(die - 1), &function)) frames.push_back(std::move(frame));
       file = CallFile(unit, &function);
       line = Number(&function, DW_AT_call_line);
     }
@@ -211,12 +215,23 @@ class DwarfObject {
     return frames;
   }
 
+  // A function that the compiler split, and then inlined the rest of it where it had been: "inlined
+  // into itself, called where it is declared". That is one call, not two.
+  bool IsSplitOff(const Dwarf_Die* inner, Dwarf_Die* function) const {
+    Dwarf_Die call = *inner;
+    return Number(&call, DW_AT_call_line) == Number(function, DW_AT_decl_line) &&
+           Number(&call, DW_AT_call_column) == Number(function, DW_AT_decl_column);
+  }
+
+  // Inside glibc a function has a second, hidden name; the first one is what everybody knows.
+  static bool IsHiddenAlias(std::string_view name) { return name.starts_with("__GI_"); }
+
   std::string NameOf(Dwarf_Die* function) const {
     for (const unsigned int name : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name}) {
       Dwarf_Attribute attribute;
       if (dw_.dwarf_attr_integrate(function, name, &attribute) == nullptr) continue;
       const char* text = dw_.dwarf_formstring(&attribute);
-      if (text != nullptr) return text;
+      if (text != nullptr && !IsHiddenAlias(text)) return text;
     }
     const char* text = dw_.dwarf_diename(function);
     return text == nullptr ? "" : text;
@@ -259,7 +274,7 @@ std::string LookUpLines(const std::string& object_path, const std::string& debug
   const DwarfLibrary* dw = LoadDwarfLibrary();
   if (dw == nullptr) return "libdw.so.1 is not installed (Debian: libdw1)";
   DwarfObject object(*dw);
-  const std::string problem = object.Open(object_path, debug_path);
+  std::string problem = object.Open(object_path, debug_path);
   if (problem.empty()) object.LookUp(addresses, found);
   return problem;
 }

@@ -31,6 +31,10 @@ std::optional<std::string> BuildIdOf(const std::string& path) {
   return (*elf)->build_id();
 }
 
+std::string DebugPath(const std::string& root, const std::string& build_id) {
+  return root + "/" + build_id.substr(0, 2) + "/" + build_id.substr(2) + ".debug";
+}
+
 bool ChangedAfter(const std::string& path, int64_t unix_ns) {
   struct stat info = {};
   if (stat(path.c_str(), &info) != 0) return true;
@@ -130,14 +134,19 @@ std::optional<std::string> ObjectStore::OnThisMachine(const Wanted& wanted) cons
   return std::nullopt;
 }
 
-std::optional<std::string> ObjectStore::DebugFile(const std::string& build_id) const {
-  std::vector<std::string> directories = debug_dirs_;
-  directories.emplace_back(kSystemDebugDir);
-  for (const std::string& directory : directories) {
-    const std::string path =
-        directory + "/.build-id/" + build_id.substr(0, 2) + "/" + build_id.substr(2) + ".debug";
-    if (BuildIdOf(path) == build_id) return path;
+std::string ObjectStore::DebugRoot(const std::string& build_id) const {
+  const std::string system = std::string(kSystemDebugDir) + "/.build-id";
+  if (!IsBuildId(build_id)) return system;
+  for (const std::string& directory : debug_dirs_) {
+    if (BuildIdOf(DebugPath(directory + "/.build-id", build_id)) == build_id)
+      return directory + "/.build-id";
   }
+  return system;
+}
+
+std::optional<std::string> ObjectStore::DebugFile(const std::string& build_id) const {
+  const std::string path = DebugPath(DebugRoot(build_id), build_id);
+  if (BuildIdOf(path) == build_id) return path;
   return std::nullopt;
 }
 

@@ -37,6 +37,9 @@ class ObjectStore {
   };
   // Why not, in `problem`, when there is nothing.
   std::optional<Found> Find(const Wanted& wanted, std::string* problem);
+  // The ".build-id" directory that has the separate debug file of that build; the system's own
+  // when none has.
+  std::string DebugRoot(const std::string& build_id) const;
 
  private:
   std::optional<std::string> OnThisMachine(const Wanted& wanted) const;

@@ -170,8 +170,10 @@ std::optional<Error> ElfFile::ReadSegments(const Elf64_Ehdr& header) {
       dynamic_offset_ = p.p_offset;
       dynamic_size_ = p.p_filesz;
     }
-    if (p.p_type != PT_LOAD) continue;
-    segments_.push_back({p.p_vaddr, p.p_offset, p.p_filesz, p.p_memsz, (p.p_flags & PF_X) != 0});
+    const ElfSegment segment = {p.p_vaddr, p.p_offset, p.p_filesz, p.p_memsz,
+                                (p.p_flags & PF_X) != 0};
+    if (p.p_type == PT_GNU_EH_FRAME) eh_frame_header_ = segment;
+    if (p.p_type == PT_LOAD) segments_.push_back(segment);
   }
   return std::nullopt;
 }

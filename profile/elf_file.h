@@ -32,7 +32,7 @@ struct ElfSection {
   bool Contains(uint64_t a) const { return a >= address && a - address < size; }
 };
 
-struct ElfSegment {  // PT_LOAD
+struct ElfSegment {  // PT_LOAD, PT_GNU_EH_FRAME
   uint64_t address = 0;
   uint64_t offset = 0;
   uint64_t file_size = 0;
@@ -58,6 +58,8 @@ class ElfFile {
   const std::vector<ElfSection>& sections() const { return sections_; }
   // Lower-case hex, empty when there is none.
   const std::string& build_id() const { return build_id_; }
+  // .eh_frame_hdr; without bytes: there is none.
+  const ElfSegment& eh_frame_header() const { return eh_frame_header_; }
   bool is_x86_64() const { return machine_ == EM_X86_64; }
 
   // .symtab when it holds anything, else .dynsym, else nothing. Without section headers .dynsym is
@@ -98,6 +100,7 @@ class ElfFile {
   std::unique_ptr<ByteSource> source_;
   std::vector<ElfSegment> segments_;
   std::vector<ElfSection> sections_;
+  ElfSegment eh_frame_header_;
   std::string build_id_;
   uint16_t machine_ = 0;
   uint64_t load_bias_ = 0;  // of an object in memory, whose loader made its pointers absolute

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "profile/encode.h"
+#include "profile/unnamed.h"
 
 namespace sonde {
 namespace {
@@ -201,6 +202,9 @@ uint32_t ProfileBuilder::Output::FunctionAt(const Mapping& mapping, uint32_t ind
     ++unnamed_for_memory_;
     return pprof::kNone;
   }
+  // Not has_functions: whoever has the symbols shall look for them.
+  if (symbol.unnamed_start != 0)
+    return FunctionOf(UnnamedFunction(mapping.path, symbol.unnamed_start));
   if (symbol.name.empty()) return pprof::kNone;
   profile_.mappings[index].has_functions = true;
   return FunctionOf(symbol.name);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "profile/hex.h"
+#include "profile/unnamed.h"
 
 namespace sonde::pprof {
 namespace {
@@ -21,11 +22,6 @@ uint64_t Magnitude(int64_t value) {
 
 void Add(int64_t value, int64_t* sum) {
   *sum = static_cast<int64_t>(static_cast<uint64_t>(*sum) + static_cast<uint64_t>(value));
-}
-
-std::string BaseName(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? path : path.substr(slash + 1);
 }
 
 // Every location as the row numbers of its frames, innermost first: inlined functions are frames as
@@ -53,7 +49,7 @@ class Frames {
 
   uint32_t MappingRow(const Location& location) {
     const std::string& file = MappingFile(location);
-    return RowFor({file.empty() ? kNoMapping : BaseName(file), "", 0}, location);
+    return RowFor({file.empty() ? kNoMapping : std::string(BaseName(file)), "", 0}, location);
   }
 
   // By function the name alone counts: some of a function's addresses may have a file, others none.
@@ -285,7 +281,7 @@ std::string AddressName(const Profile& profile, const Location& location) {
   const Mapping& mapping = profile.mappings[location.mapping];
   const std::string& file = profile.Text(mapping.file);
   if (file.empty()) return "0x" + Hex(location.address);
-  return BaseName(file) + "+0x" + Hex(location.address - mapping.start + mapping.offset);
+  return UnnamedFunction(file, location.address - mapping.start + mapping.offset);
 }
 
 Result<uint32_t> ChooseSampleType(const Profile& profile, const std::string& type) {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "profile/demangle.h"
+#include "profile/function_range.h"
 #include "profile/hex.h"
 #include "profile/xz.h"
 
@@ -271,7 +272,11 @@ Symbol Symbolizer::Lookup(const Mapping& mapping, uint64_t address) {
     if (link) {
       symbol.module_address = *link;
       NameOf(&object, *link, &symbol);
-      if (!symbol.name.empty()) symbol.start += address - *link;
+      if (!symbol.name.empty()) {
+        symbol.start += address - *link;
+      } else if (const auto function = FindFunctionRange(*object.elf, *link)) {
+        symbol.unnamed_start = function->address;
+      }
     }
   }
   if (symbol.name.empty()) symbol.start = symbol.size = 0;

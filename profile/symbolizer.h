@@ -36,6 +36,8 @@ struct Symbol {
   uint64_t size = 0;            // bytes
   std::string module;           // path of the mapping
   uint64_t module_address = 0;  // link-time address, as addr2line takes it; 0: object unreadable
+  // Of a function without name: its link-time start, by the unwind tables; 0: unknown.
+  uint64_t unnamed_start = 0;
 };
 
 struct SymbolizerOptions {

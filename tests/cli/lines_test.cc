@@ -5,14 +5,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "cli/add_lines.h"
 #include "profile/demangle.h"
 #include "profile/elf_file.h"
+#include "profile/hex.h"
+#include "profile/unnamed.h"
 
 namespace sonde::cli {
 namespace {
@@ -112,6 +116,14 @@ bool SameFunction(const std::string& ours, const std::string& theirs) {
   return ours.starts_with(theirs) || (ours == "public_name" && theirs == "__internal_name");
 }
 
+// The rest of a function that was split, and inlined into itself, is one frame to us and two to
+// addr2line.
+std::vector<Frame> WithoutRepeats(std::vector<Frame> frames) {
+  const auto same = [](const Frame& a, const Frame& b) { return a.first == b.first; };
+  frames.erase(std::unique(frames.begin(), frames.end(), same), frames.end());
+  return frames;
+}
+
 TEST_F(Lines, AgreeWithAddr2lineInlinedFunctionsIncluded) {
   pprof::Profile profile = Profile();
   const LineOutcome outcome = Add(&profile);
@@ -123,15 +135,16 @@ TEST_F(Lines, AgreeWithAddr2lineInlinedFunctionsIncluded) {
   for (size_t i = 0; i < expected.size(); ++i) {
     // addr2line does not know either, or it is padding behind a function.
     if (expected[i][0].second == 0 || expected[i][0].first == "??") continue;
-    const auto frames = FramesOf(profile, profile.locations[i]);
+    const auto frames = WithoutRepeats(FramesOf(profile, profile.locations[i]));
+    const auto theirs = WithoutRepeats(expected[i]);
     // Padding behind a function: addr2line counts it to the function.
     if (frames.empty() && ++padding > 0) continue;
     ++compared;
-    inlined += expected[i].size() > 1;
-    ASSERT_EQ(frames.size(), expected[i].size()) << std::hex << profile.locations[i].address;
-    for (size_t f = 0; f < frames.size(); ++f) EXPECT_EQ(frames[f].second, expected[i][f].second);
-    EXPECT_TRUE(SameFunction(frames.back().first, expected[i].back().first))
-        << frames.back().first << " " << expected[i].back().first;
+    inlined += theirs.size() > 1;
+    ASSERT_EQ(frames.size(), theirs.size()) << std::hex << profile.locations[i].address;
+    for (size_t f = 0; f < frames.size(); ++f) EXPECT_EQ(frames[f].second, theirs[f].second);
+    EXPECT_TRUE(SameFunction(frames.back().first, theirs.back().first))
+        << frames.back().first << " " << theirs.back().first;
   }
   EXPECT_GT(compared, 100u);
   EXPECT_GT(inlined, 0u);
@@ -156,6 +169,69 @@ TEST_F(Lines, ComeFromASeparateFileByBuildId) {
   fs::remove(program_);
   pprof::Profile alone = Profile();
   EXPECT_GT(Add(&alone, options).found, 100u);
+}
+
+bool HasMadeUpName(const pprof::Profile& profile, const pprof::Location& location) {
+  if (location.lines.empty()) return false;
+  const pprof::Function& function = profile.functions[location.lines.back().function];
+  return IsUnnamedFunction(profile.Text(function.name), "program");
+}
+
+TEST_F(Lines, TrueNamesReplaceThoseMadeOfAnAddress) {
+  pprof::Profile profile = Profile();
+  const std::string id = profile.Text(profile.mappings[0].build_id);
+  const std::string debug = dir_ + "/debug/.build-id/" + id.substr(0, 2);
+  fs::create_directories(debug);
+  fs::create_directories(dir_ + "/empty");
+  Shell("objcopy --only-keep-debug " + program_ + " " + debug + "/" + id.substr(2) + ".debug");
+  Shell("strip " + program_);
+  EXPECT_TRUE(Add(&profile).changed);
+  std::set<std::string> made_up;
+  size_t without_name = 0;
+  for (const pprof::Location& location : profile.locations) {
+    if (!HasMadeUpName(profile, location)) continue;
+    ++without_name;
+    made_up.insert(FramesOf(profile, location).back().first);
+  }
+  EXPECT_GT(made_up.size(), 3u);                // functions …
+  EXPECT_GT(without_name, 5 * made_up.size());  // … not addresses
+  LineOptions options;
+  options.debug_dirs = {dir_ + "/empty", dir_ + "/debug"};
+  EXPECT_GT(Add(&profile, options).found, 100u);
+  for (const pprof::Location& location : profile.locations) {
+    EXPECT_FALSE(HasMadeUpName(profile, location)) << std::hex << location.address;
+  }
+}
+
+// Debian's libc6-dbg: write is split, its rest inlined into itself under a hidden name.
+TEST_F(Lines, OfLibcsFunctionsHaveTheNamesThatEverybodyKnows) {
+  constexpr char kLibc[] = "/usr/lib/x86_64-linux-gnu/libc.so.6";
+  auto elf = std::move(*ElfFile::Open(std::move(*OpenFile(kLibc))));
+  const std::string symbol = Shell(std::string("nm -DS ") + kLibc + " | grep ' write@@'");
+  const uint64_t start = *ParseHex(symbol.substr(0, 16));
+  const uint64_t size = *ParseHex(symbol.substr(17, 16));
+  pprof::Profile profile;
+  pprof::StringTable strings(&profile.strings);
+  pprof::Mapping mapping;
+  mapping.start = kBias;
+  mapping.limit = kBias + (uint64_t{4} << 20);
+  mapping.file = strings.Intern(kLibc);
+  mapping.build_id = strings.Intern(elf->build_id());
+  profile.mappings.push_back(mapping);
+  for (uint64_t a = start; a < start + size; ++a)
+    profile.locations.push_back({0, kBias + *elf->AddressToOffset(a), {}, false});
+  const LineOutcome outcome = Add(&profile);
+  if (outcome.found == 0) GTEST_SKIP() << "libc6-dbg is not installed: " << DescribeLines(outcome);
+  size_t inlined = 0;
+  for (const pprof::Location& location : profile.locations) {
+    const auto frames = FramesOf(profile, location);
+    ASSERT_FALSE(frames.empty());
+    EXPECT_EQ(frames.back().first, "write");
+    inlined += frames.size() > 1;
+    for (const Frame& frame : frames) EXPECT_FALSE(frame.first.starts_with("__GI_")) << frame.first;
+    for (size_t i = 0; i + 1 < frames.size(); ++i) EXPECT_NE(frames[i].first, "__libc_write");
+  }
+  EXPECT_LT(inlined, profile.locations.size() / 2);
 }
 
 TEST_F(Lines, ComeFromASeparateFileByDebugLink) {

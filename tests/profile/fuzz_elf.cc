@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "profile/elf_file.h"
+#include "profile/function_range.h"
 #include "profile/plt.h"
 #include "profile/symbol_index.h"
 
@@ -19,6 +20,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (const uint64_t at : {uint64_t{0}, section.size / 2, section.size - 1}) {
       const uint64_t address = section.address + at;
       if (const auto function = index.Find(address)) (void)index.Name(*function);
+      if (const auto range = sonde::FindFunctionRange(**elf, address)) {
+        if (address - range->address >= range->size) __builtin_trap();
+      }
       if (const auto plt = sonde::FindPltEntry(**elf, address)) {
         (void)sonde::ResolvePltEntry(**elf, *plt);
       }
