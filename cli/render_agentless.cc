@@ -40,7 +40,9 @@ void RenderText(const NoAgent& none, const AgentlessLook& look) {
                        KiB(look.swap_kib));
   if (look.open_files >= 0)
     page.Line("files", Thousands(static_cast<uint64_t>(look.open_files)) + " open");
-  page.Line("unseen", "functions and stacks: these need the agent");
+  page.Line("unseen",
+            "functions: these need the agent; where its threads stand: sonde threads --pid " +
+                std::to_string(look.pid) + " (stops it for a moment)");
   page.Line("next", none.next());
 }
 

@@ -36,8 +36,10 @@ double LongestWait(const json& group) {
 std::string Names(const json& threads) {
   std::string text;
   for (size_t i = 0; i < std::min(kNamesInText, threads.size()); ++i) {
-    text += (i == 0 ? "" : ", ") + Printable(TextIn(threads[i], "name")) + " (tid " +
-            std::to_string(static_cast<int64_t>(NumberIn(threads[i], "tid", 0))) + ")";
+    const std::string name = Printable(TextIn(threads[i], "name"));
+    const std::string tid =
+        "tid " + std::to_string(static_cast<int64_t>(NumberIn(threads[i], "tid", 0)));
+    text += (i == 0 ? "" : ", ") + (name.empty() ? tid : name + " (" + tid + ")");
   }
   if (threads.size() > kNamesInText) {
     text += ", " + std::to_string(threads.size() - kNamesInText) + " more";
@@ -98,8 +100,10 @@ void RenderThread(std::ostream& out, const json& group, const json& thread) {
   out << "thread " << static_cast<int64_t>(NumberIn(thread, "tid", 0)) << " "
       << Printable(TextIn(thread, "name")) << "  " << Printable(state)
       << (waited >= 0 ? ", for " + Seconds(waited) : "") << "; CPU "
-      << Seconds(NumberIn(thread, "cpu_seconds", 0)) << ", age "
-      << Seconds(NumberIn(thread, "age_seconds", 0)) << "\n";
+      << Seconds(NumberIn(thread, "cpu_seconds", 0));
+  if (const double age = NumberIn(thread, "age_seconds", -1); age >= 0)
+    out << ", age " << Seconds(age);
+  out << "\n";
   RenderFrames(out, group);
   out << "\n";
 }
@@ -150,6 +154,9 @@ void RenderThreads(std::ostream& out, const Terminal& terminal, const ThreadsHea
   if (const double cost = NumberIn(dump, "agent_cpu_ms", -1); cost >= 0) {
     page.Line("cost", Fixed(cost, 1) + " ms of CPU; no thread was stopped or interrupted");
   }
+  for (const std::string& cost : header.costs) page.Line("cost", cost);
+  for (const json& problem : ListIn(dump, "problems"))
+    if (problem.is_string()) page.Line("missing", Printable(problem.get<std::string>()));
   if (!header.next.empty()) page.Line("next", header.next);
 }
 

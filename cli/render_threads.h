@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include "cli/render.h"
 
@@ -20,6 +21,8 @@ struct ThreadsHeader {
   std::string process;  // "pid 7 redis-server"
   std::string source;   // "agent 0.1.0"
   std::string next;     // command; may be empty
+  std::vector<std::string> costs =
+      {};  // what looking did to the process, beside the dump's own words
 };
 
 // Only the groups that the question leaves.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Imported targets for the static archives that scripts/setup builds: sonde::zlib, sonde::http_parser,
-# sonde::prometheus_core, sonde::libunwind. find_package(ZLIB) gives the same archive as sonde::zlib.
+# sonde::prometheus_core, sonde::libunwind,
+# sonde::libunwind_remote. find_package(ZLIB) gives the same archive as sonde::zlib.
 
 set(SONDE_THIRD_PARTY "" CACHE PATH "Where scripts/setup put the third-party archives")
 if(NOT SONDE_THIRD_PARTY)
@@ -33,6 +34,8 @@ sonde_third_party(zlib zlib zlib.h libz.a)
 sonde_third_party(http_parser http-parser http_parser.h libhttp_parser.a)
 sonde_third_party(prometheus_core prometheus-cpp prometheus/text_serializer.h libprometheus-cpp-core.a)
 sonde_third_party(libunwind libunwind libunwind.h libunwind.a)
+# Its engine for other processes alone, without the unwinder of exceptions that libunwind.a brings.
+sonde_third_party(libunwind_remote libunwind libunwind.h libunwind-x86_64.a)
 
 # Whoever looks for zlib by itself finds the archive with the CET mark.
 set(SONDE_ZLIB_ARCHIVE ${SONDE_THIRD_PARTY}/zlib/lib/libz.a CACHE FILEPATH "" FORCE)

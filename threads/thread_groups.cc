@@ -20,6 +20,7 @@ bool SameGroup(const ThreadRecord& a, const ThreadRecord& b) { return KeyOf(a) =
 
 std::vector<ThreadGroup> GroupThreads(const std::vector<ThreadRecord>& threads) {
   std::vector<const ThreadRecord*> sorted;
+  sorted.reserve(threads.size());
   for (const ThreadRecord& thread : threads) sorted.push_back(&thread);
   std::stable_sort(sorted.begin(), sorted.end(), [](const ThreadRecord* a, const ThreadRecord* b) {
     return KeyOf(*a) < KeyOf(*b);

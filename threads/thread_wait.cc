@@ -78,6 +78,7 @@ std::string ThreadWaits::PollSet(const ThreadRecord& thread) {
     return std::to_string(count) + " descriptors";
   }
   std::vector<int> fds;
+  fds.reserve(polled.size());
   for (const pollfd& item : polled) fds.push_back(item.fd);
   return Several(thread.tid, fds, count);
 }
