@@ -25,7 +25,6 @@ void free_aligned_sized(void*, size_t, size_t) noexcept;
 
 namespace {
 
-using sonde::hooks::g_count_allocations;
 using sonde::hooks::HeapDoor;
 
 // Before the door is open, and where libc has no such function.
@@ -229,42 +228,27 @@ void OpenAll() {
   OpenFree(), OpenCfree(), OpenFreeSized(), OpenFreeAlignedSized();
 }
 
-// Whether an allocation of this size is to be looked at more closely.
-inline bool Due(size_t size) {
-  // The jump to the host's function lies straight behind the countdown, for when it is on.
-  if (!g_count_allocations.load(std::memory_order_relaxed)) [[unlikely]]
-    return false;
-  return __builtin_expect(SampleDue(size), false);
-}
-
 }  // namespace
 
-namespace sonde::hooks {
-constinit std::atomic<bool> g_count_allocations{false};
-}  // namespace sonde::hooks
-
-extern "C" __attribute__((visibility("hidden"))) void SondeCountHeap(bool on) {
-  if (on) OpenAll();
-  g_count_allocations.store(on, std::memory_order_release);
-}
+extern "C" __attribute__((visibility("hidden"))) void SondeOpenHeap() { OpenAll(); }
 
 // One cache line each: a call that crosses into a second one costs 0.3 ns more.
 #define SONDE_EXPORT_IN_ONE_LINE SONDE_EXPORT __attribute__((aligned(64)))
 
 SONDE_EXPORT_IN_ONE_LINE void* malloc(size_t size) noexcept {
-  if (Due(size)) [[unlikely]]
+  if (SampleDue(size)) [[unlikely]]
     return SampledMalloc(size);
   return g_malloc.Host()(size);
 }
 SONDE_EXPORT void* calloc(size_t count, size_t size) noexcept {
   size_t total = 0;
   const bool overflow = __builtin_mul_overflow(count, size, &total);
-  if (!overflow && Due(total)) [[unlikely]]
+  if (!overflow && SampleDue(total)) [[unlikely]]
     return SampledCalloc(count, size);
   return g_calloc.Host()(count, size);
 }
 SONDE_EXPORT void* realloc(void* old, size_t size) noexcept {
-  const bool due = Due(size);
+  const bool due = SampleDue(size);
   if (due || MayBeSampled(old)) [[unlikely]]
     return SampledRealloc(old, size, due);
   return g_realloc.Host()(old, size);
@@ -275,27 +259,27 @@ SONDE_EXPORT void* reallocarray(void* old, size_t count, size_t size) noexcept {
   return g_reallocarray.Host()(old, count, size);
 }
 SONDE_EXPORT void* memalign(size_t alignment, size_t size) noexcept {
-  if (Due(size)) [[unlikely]]
+  if (SampleDue(size)) [[unlikely]]
     return SampledMemalign(alignment, size);
   return g_memalign.Host()(alignment, size);
 }
 SONDE_EXPORT void* aligned_alloc(size_t alignment, size_t size) noexcept {
-  if (Due(size)) [[unlikely]]
+  if (SampleDue(size)) [[unlikely]]
     return SampledAlignedAlloc(alignment, size);
   return g_aligned_alloc.Host()(alignment, size);
 }
 SONDE_EXPORT int posix_memalign(void** block, size_t alignment, size_t size) noexcept {
-  if (Due(size)) [[unlikely]]
+  if (SampleDue(size)) [[unlikely]]
     return SampledPosixMemalign(block, alignment, size);
   return g_posix_memalign.Host()(block, alignment, size);
 }
 SONDE_EXPORT void* valloc(size_t size) noexcept {
-  if (Due(size)) [[unlikely]]
+  if (SampleDue(size)) [[unlikely]]
     return SampledValloc(size);
   return g_valloc.Host()(size);
 }
 SONDE_EXPORT void* pvalloc(size_t size) noexcept {
-  if (Due(size)) [[unlikely]]
+  if (SampleDue(size)) [[unlikely]]
     return SampledPvalloc(size);
   return g_pvalloc.Host()(size);
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The host's own allocation functions, and the one word that says whether ours count. While they do
-// not, an exported function is one load, one branch that is not taken, and one jump to the host's,
-// so no frame of ours is on the host's stack. For frees the load is that of the filter, which is
-// empty then.
+// The host's own allocation functions, each behind a pointer that an exported function of ours ends
+// with a jump through, so no frame of ours is on the host's stack.
 //
 // Constant-initialised, so it works before any constructor: in the loader, in preinit functions, in
 // constructors of other libraries. Any thread. No memory.
@@ -13,8 +11,6 @@
 #include "agent/runtime/resolve.h"
 
 namespace sonde::hooks {
-
-extern constinit std::atomic<bool> g_count_allocations;
 
 template <typename Function>
 struct HeapDoor {

@@ -11,8 +11,8 @@
 #include "collectors/safe/heap_sampler.h"
 #include "collectors/safe/region_file.h"
 
-// Of agent/hooks: whether the allocation functions count.
-extern "C" __attribute__((visibility("hidden"))) void SondeCountHeap(bool on);
+// Of agent/hooks: looks up the host's allocation functions, those that were not called yet, too.
+extern "C" __attribute__((visibility("hidden"))) void SondeOpenHeap();
 
 namespace sonde::life {
 namespace {
@@ -94,9 +94,8 @@ void LiveHeap::SwitchOn() {
   reading_ = true;
   if (was_on) return;
   const HeapSetup setup{TreeRegion(), &TreeHeapInterval(), &TreeClockNs()};
-  if (SwitchHeapOn(setup, TreeProcess(), ClaimTreeThread(g_self.pid))) {
-    SondeCountHeap(true);
-  } else {
+  SondeOpenHeap();
+  if (!SwitchHeapOn(setup, TreeProcess(), ClaimTreeThread(g_self.pid))) {
     SwitchOff();
     why_off_ = "this kernel is older than 4.14 and cannot hide the tables from a child";
   }
@@ -144,7 +143,6 @@ HeapTotals LiveHeap::Totals() {
 
 void StopHeap() {
   if (!HeapIsOn()) return;
-  SondeCountHeap(false);
   SwitchHeapOff();
   g_heap.filter.Clear();
 }

@@ -6,13 +6,15 @@ from report import Bar, Row
 TITLE = "Heap: malloc + free"
 NOTE = ("CPU ns a pair of the measuring thread. *Hot*: the block that was just freed; *working set*: a random one of "
         "100,000 live blocks. *filter …* are the preloads of `programs/heap_filter.c`, which count down and look at the "
-        "filter but never sample: what the agent's choice was made from. The working set swings by several ns from run "
-        "to run with where the blocks lie; read it from many rounds on a quiet machine.")
+        "filter but never sample: what the agent's choice was made from; *branches taken*: now and then, as if they "
+        "sampled. The working set swings by several ns from run to run with where the blocks lie. *Same blocks* does "
+        "not: it changes one working set through the preload and past it in turn, a few milliseconds each.")
 
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 TCMALLOC = "/usr/lib/x86_64-linux-gnu/libtcmalloc.so.4"
 FILTERS = {0: "countdown only", 1: "filter 64 KiB, plain bits", 2: "filter 64 KiB, hashed", 3: "filter by page",
-           4: "filter 4 KiB, plain bits", 5: "filter 16 KiB, plain bits"}
+           4: "filter 4 KiB, plain bits", 5: "filter 16 KiB, plain bits", 6: "forward only",
+           7: "filter 64 KiB, branches taken"}
 PEER_BASE = {"jemalloc, profiling": "jemalloc", "tcmalloc, sampling": "tcmalloc"}
 
 
@@ -49,6 +51,16 @@ def rows_of(what, key, results, limit):
     return rows
 
 
+def paired_rows(lab, variants, threads, suffix):
+    """The working set by both ways in one process: allocators of their own cannot be had like that."""
+    names = [name for name in variants if "malloc" not in name]
+    results = interleave(names, lab.rounds(7, 2),
+                         lambda name: run_program([lab.program("bench_heap"), str(threads), "paired"], variants[name]))
+    direct, hooked = medians(results, "direct"), medians(results, "hooked")
+    return [Row(f"same blocks{suffix}", name, "ns", Series(hooked[name], direct[name]),
+                Bar("added", 6.0) if name == "libsonde" else None) for name in names]
+
+
 def measure(lab):
     variants = variants_of(lab)
     rows = []
@@ -57,6 +69,7 @@ def measure(lab):
         suffix = "" if threads == 1 else ", 2 threads"
         rows += rows_of(f"hot{suffix}", "hot", results, 1.0)
         rows += rows_of(f"working set{suffix}", "set", results, 6.0)
+        rows += paired_rows(lab, variants, threads, suffix)
         if threads == 1:
             single = {name: results[name] for name in (BARE, "libsonde")}
             p999 = medians(single, "single_p999")

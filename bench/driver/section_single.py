@@ -5,10 +5,11 @@ from report import Bar, Row
 
 TITLE = "Single-threaded host"
 NOTE = ("CPU ns a call. Not the named target: no thread is made, so nothing may change. The named target has the "
-        "agent's thread, and pays what any second thread costs (libc and libstdc++ begin to lock).")
+        "agent's thread, and pays what any second thread costs (libc and libstdc++ begin to lock). *Forward only* is a "
+        "preload whose malloc and free are one jump each: what no other one can go below.")
 
 CALLS = {"getc": "getc", "shared_ptr": "copy of a shared_ptr", "malloc": "malloc + free of 4 KiB"}
-THREADS = {BARE: 1, "libsonde": 1, "libsonde, named target": 2}
+THREADS = {BARE: 1, "forward only": 1, "libsonde": 1, "libsonde, named target": 2}
 
 
 def run(lab, name, settings):
@@ -19,7 +20,8 @@ def run(lab, name, settings):
 
 
 def measure(lab):
-    variants = {BARE: {}, "libsonde": lab.sonde(), "libsonde, named target": lab.sonde("bench_single_thread")}
+    variants = {BARE: {}, "forward only": {"LD_PRELOAD": lab.program("libheap_filter_6.so")}, "libsonde": lab.sonde(),
+                "libsonde, named target": lab.sonde("bench_single_thread")}
     results = interleave(list(variants), lab.rounds(11, 2), lambda name: run(lab, name, variants[name]))
     rows = []
     for key, what in CALLS.items():

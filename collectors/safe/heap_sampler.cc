@@ -17,12 +17,15 @@ namespace sonde {
 constinit HeapPrivate g_heap{};
 constinit thread_local HeapThread t_heap{};
 
+constinit std::atomic<uint64_t> g_gap_in_use{kWhileOff};
+
 namespace {
 
 static_assert(sizeof(HeapPrivate) % 4096 == 0);
 
 constexpr int kWipeOnFork = 18;                  // MADV_WIPEONFORK, Linux 4.14
-constexpr uint64_t kLookAgainBytes = 512 << 10;  // while the sampler is off
+constexpr uint64_t kNoEnd = uint64_t{1} << 62;   // of gaps[kWhileOff]
+constexpr uint64_t kLookAgainBytes = 512 << 10;  // while on, but nothing is wanted
 constexpr uint64_t kRoomNeeded = 2048;           // of stack below RecordBlock's frame
 constexpr uint64_t kTickNs = 1'000'000'000 / kLiveTicksPerSecond;
 
@@ -32,6 +35,7 @@ constinit std::atomic<uint64_t> g_seed{0};
 
 // Malloc-safe: may not allocate or block. 0: off.
 uint32_t WantedInterval() {
+  if (t_heap.exempt != 0) return 0;
   if (g_heap.on.load(std::memory_order_acquire) == 0) return 0;  // partner: SwitchOn
   return static_cast<uint32_t>(g_setup.interval->load(std::memory_order_relaxed));
 }
@@ -87,7 +91,7 @@ class UsualFloatingPoint {
 void DrawNextGap(uint32_t interval) {
   const UsualFloatingPoint scope;
   t_heap.interval = interval;
-  t_heap.gap = DrawGap(NextRandom(&t_heap.random), interval);
+  t_heap.gaps[kWhileOn] = DrawGap(NextRandom(&t_heap.random), interval);
 }
 
 // Malloc-safe: may not allocate or block. False when a few frames of ours would run into the end of
@@ -206,6 +210,17 @@ void SwitchOn(ProcessId process, ThreadId thread) {
   g_heap.thread.store(PackThread(thread), std::memory_order_relaxed);
   NewSeed();
   g_heap.on.store(process.valid ? 1 : 0, std::memory_order_release);
+  g_gap_in_use.store(kWhileOn, std::memory_order_relaxed);
+}
+
+// Malloc-safe: may not allocate or block. The thread is not to be sampled now. In a raw-clone child
+// and where only the tree's agent wants nothing, it goes on with the other gap.
+void RestThread() {
+  t_heap.gaps[kWhileOff] = kNoEnd;
+  if (g_gap_in_use.load(std::memory_order_relaxed) == kWhileOn) {
+    t_heap.gaps[kWhileOn] = kLookAgainBytes;
+    t_heap.random = 0;
+  }
 }
 
 }  // namespace
@@ -213,8 +228,7 @@ void SwitchOn(ProcessId process, ThreadId thread) {
 uint32_t ChooseSample(uint64_t size) {
   const uint32_t wanted = WantedInterval();
   if (wanted == 0) {
-    t_heap.gap = kLookAgainBytes;
-    t_heap.random = 0;
+    RestThread();
     return 0;
   }
   if (t_heap.random == 0) {
@@ -263,7 +277,10 @@ bool SwitchHeapOn(const HeapSetup& setup, ProcessId process, ThreadId thread) {
 
 bool HeapIsOn() { return g_heap.on.load(std::memory_order_acquire) != 0; }
 
-void SwitchHeapOff() { g_heap.on.store(0, std::memory_order_release); }
+void SwitchHeapOff() {
+  g_gap_in_use.store(kWhileOff, std::memory_order_relaxed);
+  g_heap.on.store(0, std::memory_order_release);
+}
 
 void HeapAfterFork(ProcessId process, ThreadId thread) {
   g_scratch.ResetAfterFork();
@@ -271,7 +288,7 @@ void HeapAfterFork(ProcessId process, ThreadId thread) {
   SwitchOn(process, thread);
 }
 
-void ExemptThisThread() { t_heap.gap = UINT64_MAX; }
+void ExemptThisThread() { t_heap.exempt = 1; }
 
 uint32_t LiveTicks(const Region& region, uint64_t now_ns) {
   const uint64_t made_ns = region.header->created_monotonic_ns;

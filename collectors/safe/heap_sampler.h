@@ -2,22 +2,27 @@
 // Chooses the allocations that are recorded, and records them. Every malloc of the host passes
 // SampleDue; one in `interval` bytes goes on to the rest.
 //
-//   malloc ─► SampleDue ──no──► the host's malloc                        4 instructions
+//   malloc ─► SampleDue ──no──► the host's malloc                        5 instructions
 //                 └─yes─► ChooseSample ─► the host's malloc ─► RecordBlock: stack, cell, live table
-//   free ─► MayBeSampled ──no──► the host's free                         5 instructions
+//   free ─► MayBeSampled ──no──► the host's free                         7 instructions
 //                 └─yes─► ForgetBlock ─► the host's free
 //
 // The countdown belongs to its thread: no word that is written by every malloc is shared. A thread
-// that has not been here before, a thread after a fork, and all threads after the sampler was
-// switched on begin with a fresh random gap; a gap that is under way when the interval changes is
-// finished at its own interval, and the sample weighted by it, so estimates stay unbiased.
+// that has not been sampled before and a thread after a fork begin with a fresh random gap; a gap
+// that is under way when the interval changes is finished at its own interval, and the sample
+// weighted by it, so estimates stay unbiased.
+//
+// While the sampler is off, threads count down another word of theirs, which does not end: to load
+// which of the two it is takes one instruction, a test for "off" three, or a taken branch in one of
+// the cases. A thread that was here before
+// goes on with its gap when the sampler is on again: what is left of an exponential gap is one.
 //
 // Called by the hooks, in any thread, in signal handlers, before and after main. What it touches is
 // lock-free and needs no re-entry guard: nothing here allocates. Everything is private to the
 // process and starts as zeros, which mean "off"; a fork or raw clone wipes it (MADV_WIPEONFORK), so
 // a child is off until HeapAfterFork, and a child that never calls it (raw clone) stays off. A
 // vfork child shares the memory and the heap of its parent, so what it does there is recorded
-// there. Memory: 64 KiB of filter, 128 KiB of scratch, touched as used; 24 bytes of TLS a thread.
+// there. Memory: 64 KiB of filter, 128 KiB of scratch, touched as used; 40 bytes of TLS a thread.
 #pragma once
 
 #include <stdint.h>
@@ -51,20 +56,27 @@ extern HeapPrivate g_heap;  // NOLINT(bugprone-dynamic-static-initializers): it 
 
 // The sampler's state of a thread.
 struct HeapThread {
-  uint64_t gap;       // bytes before the next sample
+  uint64_t gaps[2];   // bytes before the next sample: [kWhileOff] and [kWhileOn]
   uint64_t random;    // 0: not begun
-  uint32_t interval;  // that the gap was drawn with
+  uint32_t interval;  // that gaps[kWhileOn] was drawn with
   uint32_t tid;
+  uint32_t exempt;  // 1: never sampled
 };
 // NOLINTNEXTLINE(bugprone-dynamic-static-initializers): it is constinit
 extern constinit thread_local HeapThread t_heap;
+
+inline constexpr uint64_t kWhileOff = 0, kWhileOn = 1;
+// Which of the gaps is counted down.
+// Hidden, so that a hook loads it without a look into the global offset table.
+extern constinit std::atomic<uint64_t> g_gap_in_use __attribute__((visibility("hidden")));
 
 // Malloc-safe: may not allocate or block. Takes size + 1 from the thread's gap; true: that was more
 // than is left. By the carry, so no size confuses it; one instruction, so a handler that interrupts
 // it harms nothing.
 inline bool SampleDue(uint64_t size) {
+  uint64_t& gap = t_heap.gaps[g_gap_in_use.load(std::memory_order_relaxed)];
   bool due;
-  asm("stc\n\tsbb %[size], %[gap]" : "=@ccc"(due), [gap] "+m"(t_heap.gap) : [size] "r"(size));
+  asm("stc\n\tsbb %[size], %[gap]" : "=@ccc"(due), [gap] "+m"(gap) : [size] "r"(size));
   return due;
 }
 

@@ -11,6 +11,7 @@
 #include <functional>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "collectors/cpu.h"
@@ -169,11 +170,11 @@ TEST_F(Estimates, NoSizeConfusesTheCountdown) {
   interval_ = 4096;
   t_heap = {};
   EXPECT_TRUE(SampleDue(0)) << "a fresh thread begins with nothing left";
-  t_heap.gap = 100;
+  t_heap.gaps[kWhileOn] = 100;
   EXPECT_FALSE(SampleDue(99)) << "a block counts one byte more than its size";
-  EXPECT_EQ(t_heap.gap, 0U);
+  EXPECT_EQ(t_heap.gaps[kWhileOn], 0U);
   for (const uint64_t size : {~uint64_t{0}, ~uint64_t{0} - 1, uint64_t{1} << 63, uint64_t{100}}) {
-    t_heap.gap = 100;
+    t_heap.gaps[kWhileOn] = 100;
     EXPECT_TRUE(SampleDue(size)) << size;
   }
 }
@@ -184,6 +185,40 @@ TEST_F(Estimates, AreNotTakenWhileOffAndSaySinceWhen) {
   t_heap = {};
   EXPECT_EQ(ChooseSample(100), 0U);
   EXPECT_EQ(heap_.Read({}).live_samples, 0U);
+}
+
+TEST_F(Estimates, AThreadThatAllocatedWhileOffIsSampledFromTheFirstBlockOn) {
+  interval_ = 1;
+  SwitchHeapOff();
+  t_heap = {};
+  for (int i = 0; i < 1000; ++i) Allocate(1'000'000, true);
+  EXPECT_EQ(t_heap.random, 0U) << "a thread that was never sampled needs no seed";
+  ASSERT_TRUE(SwitchHeapOn({*region_, &interval_, &clock_}, region_.process(), ThreadId{}));
+  EXPECT_TRUE(SampleDue(16));
+  EXPECT_EQ(ChooseSample(16), 1U);
+}
+
+TEST_F(Estimates, AGapIsNotUsedUpWhileOff) {
+  interval_ = 1 << 20;
+  t_heap = {};
+  Allocate(16, true);
+  const uint64_t gap = t_heap.gaps[kWhileOn];
+  SwitchHeapOff();
+  for (int i = 0; i < 1000; ++i) Allocate(1'000'000, true);
+  ASSERT_TRUE(SwitchHeapOn({*region_, &interval_, &clock_}, region_.process(), ThreadId{}));
+  EXPECT_EQ(t_heap.gaps[kWhileOn], gap);
+}
+
+TEST_F(Estimates, AnExemptThreadIsNeverSampled) {
+  interval_ = 1;
+  std::thread([] {
+    ExemptThisThread();
+    for (int i = 0; i < 10'000; ++i) {
+      if (SampleDue(1'000)) {
+        EXPECT_EQ(ChooseSample(1'000), 0U);
+      }
+    }
+  }).join();
 }
 
 TEST_F(Estimates, OlderBlocksPassTheAgeFilter) {
