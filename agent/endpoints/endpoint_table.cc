@@ -16,6 +16,8 @@ constexpr Endpoint kTable[] = {
      "where every thread stands; debug=1: grouped text, debug=2: one by one"},
     {"GET", "/debug/pprof/goroutine", Need::kRead, ServeThreads, "debug=0|1|2",
      "the same, under the name that Go's tools ask for"},
+    {"GET", "/debug/pprof/threadcreate", Need::kRead, ServeThreadCreate, "seconds, debug=0|1",
+     "who made the threads that live now; with `seconds` what changed meanwhile"},
     {"GET", "/debug/pprof/heap", Need::kRead, ServeHeapProfile, "seconds, age, debug=0|1, gc",
      "live heap by call site, gzipped profile.proto; with `seconds` what changed meanwhile; with "
      "`age` (10m) only blocks that are older; `gc` is accepted and ignored"},
@@ -49,7 +51,6 @@ constexpr Endpoint kTable[] = {
 };
 
 constexpr MissingProfile kMissing[] = {
-    {"threadcreate", "stacks that made threads"},
     {"block", "waiting for locks, by who waited"},
     {"mutex", "waiting for locks, by who held"},
 };

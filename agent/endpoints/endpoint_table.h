@@ -41,6 +41,7 @@ http::Answer ServeCpuProfile(Context&, const http::Request&);
 http::Answer ServeThreads(Context&, const http::Request&);
 http::Answer ServeFindings(Context&, const http::Request&);
 http::Answer ServeThreadsJson(Context&, const http::Request&);
+http::Answer ServeThreadCreate(Context&, const http::Request&);
 http::Answer ServeHeapProfile(Context&, const http::Request&);
 http::Answer ServeAllocsProfile(Context&, const http::Request&);
 http::Answer ServeCommandLine(Context&, const http::Request&);

@@ -6,7 +6,7 @@
 #include <tuple>
 #include <utility>
 
-#include "agent/endpoints/cpu_profile.h"
+#include "agent/endpoints/address_spaces.h"
 #include "agent/endpoints/text_util.h"
 #include "profile/profile_builder.h"
 
@@ -27,27 +27,6 @@ ProfileOptions OptionsFor(const HeapProfileInput& input) {
   options.comments = input.comments;
   return options;
 }
-
-// The addresses of each process of the tree belong to its own mappings.
-class AddressSpaces {
- public:
-  AddressSpaces(const AgentStatus& status, AgentSources* sources, ProfileBuilder* builder)
-      : status_(status), sources_(sources), builder_(builder) {
-    builder_->SetMappings(MappingsOf(status.pid, status, sources));
-    spaces_[status.pid] = 0;
-  }
-  size_t Of(int pid) {
-    const auto known = spaces_.find(pid);
-    if (known != spaces_.end()) return known->second;
-    return spaces_[pid] = builder_->AddMappings(MappingsOf(pid, status_, sources_));
-  }
-
- private:
-  const AgentStatus& status_;
-  AgentSources* const sources_;
-  ProfileBuilder* const builder_;
-  std::map<int, size_t> spaces_;
-};
 
 bool AddSample(const HeapSample& sample, size_t address_space, ProfileBuilder* builder) {
   const std::string_view leaf[] = {sample.mmap && sample.synthetic_leaf.empty()

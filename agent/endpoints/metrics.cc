@@ -8,6 +8,7 @@
 #include <sstream>
 #include <utility>
 
+#include "agent/endpoints/creators_source.h"
 #include "agent/endpoints/endpoint_table.h"
 #include "agent/endpoints/findings_source.h"
 #include "agent/endpoints/heap_source.h"
@@ -134,6 +135,18 @@ void AddHeap(const HeapTotals& heap, Families* out) {
   }
 }
 
+void AddCreators(CreatorsSource* creators, Families* out) {
+  if (creators == nullptr) return;
+  const CreatorsTotals totals = creators->Totals();
+  if (!totals.on) return;
+  out->Counter("sonde_threads_created_total",
+               "Threads made since the collector was switched on, ended ones included.",
+               static_cast<double>(totals.made));
+  out->Counter("sonde_threads_created_lost_total",
+               "Threads whose making could not be counted by stack.",
+               static_cast<double>(totals.lost));
+}
+
 void AddAgent(const Context& context, const AgentStatus& status, Families* out) {
   const bool enabled = status.state.starts_with("on");
   out->Begin(MetricType::Gauge, "sonde_build_info", "Version of the agent; always 1.");
@@ -252,6 +265,7 @@ std::vector<MetricFamily> CollectMetrics(Context* context) {
   AddAgent(*context, status, &out);
   AddSampling(status, &out);
   AddHeap(context->sources->Heap().Totals(), &out);
+  AddCreators(context->sources->Creators(), &out);
   AddThreads(*context, status, &out);
   AddTables(status, &out);
   AddMemory(context, &out);

@@ -68,6 +68,7 @@ struct AgentStatus {
   std::vector<std::string> objects_without_unwind_data;
 };
 
+class CreatorsSource;
 class FindingsSource;
 class ThreadsSource;
 class HeapSource;
@@ -95,6 +96,7 @@ class AgentSources {
   // Null: this agent cannot look at threads, or looks for nothing.
   [[nodiscard]] virtual ThreadsSource* Threads() { return nullptr; }
   [[nodiscard]] virtual FindingsSource* Findings() { return nullptr; }
+  [[nodiscard]] virtual CreatorsSource* Creators() { return nullptr; }
 };
 
 }  // namespace sonde

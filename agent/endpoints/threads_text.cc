@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "agent/endpoints/cpu_profile.h"
+#include "agent/endpoints/creators_source.h"
 #include "agent/endpoints/frame_names.h"
 #include "agent/endpoints/report_writer.h"
 #include "agent/endpoints/text_util.h"
@@ -29,11 +30,16 @@ class Teller {
  public:
   Teller(Context* context, const ThreadDump& dump)
       : names_(context),
-        waits_(dump.threads(), &dump.files(), context->sources->Threads()->memory()) {}
+        waits_(dump.threads(), &dump.files(), context->sources->Threads()->memory()),
+        creators_(context->sources->Creators()) {}
 
   FrameNames& names() { return names_; }
   std::string Wait(const ThreadRecord& thread) {
     return ValidUtf8(waits_.Describe(thread, names_.Functions(thread.frames, kFramesThatTell)));
+  }
+  // Return addresses of the stack that made it; empty: not known.
+  [[nodiscard]] std::vector<uint64_t> Creator(const ThreadRecord& thread) const {
+    return creators_ != nullptr ? creators_->CreatorOf(thread.tid) : std::vector<uint64_t>{};
   }
   [[nodiscard]] double Age(const ThreadRecord& thread) const {
     return up_seconds_ - static_cast<double>(thread.start_ticks) / kTicksPerSecond;
@@ -42,6 +48,7 @@ class Teller {
  private:
   FrameNames names_;
   ThreadWaits waits_;
+  CreatorsSource* const creators_;
   const double up_seconds_ = SecondsOf(CLOCK_BOOTTIME);
 };
 
@@ -56,6 +63,31 @@ void AppendFrames(const ThreadRecord& thread, Teller* teller, std::string* out) 
   const std::string note = StackNote(thread);
   if (!note.empty()) *out += "\t(" + note + ")\n";
   if (!thread.problem.empty()) *out += "\t(" + thread.problem + ")\n";
+}
+
+void AppendCreator(const ThreadRecord& thread, Teller* teller, std::string* out) {
+  const std::vector<uint64_t> frames = teller->Creator(thread);
+  if (!frames.empty()) *out += "created by\n";
+  for (const uint64_t frame : frames) {
+    const NamedFrame& named = teller->names().Of(frame - 1);
+    *out += "\t" + HexText(frame) + "\t" + named.text + "\t" + ValidUtf8(named.module) + "\n";
+  }
+}
+
+void WriteCreator(const ThreadRecord& thread, Teller* teller, ReportWriter* out) {
+  const std::vector<uint64_t> frames = teller->Creator(thread);
+  if (frames.empty()) return;
+  out->BeginArray("created_by");
+  for (const uint64_t frame : frames) {
+    const NamedFrame& named = teller->names().Of(frame - 1);
+    out->BeginObject("");
+    out->Add("address", HexText(frame));
+    out->Add("function", named.function);
+    out->Add("module", named.module);
+    out->Add("text", named.text);
+    out->EndObject();
+  }
+  out->EndArray();
 }
 
 void WriteFrames(const ThreadRecord& thread, Teller* teller, ReportWriter* out) {
@@ -81,6 +113,7 @@ void WriteThread(const ThreadRecord& thread, Teller* teller, ReportWriter* out) 
   if (thread.waits_ns >= 0) out->Add("wait_seconds", static_cast<double>(thread.waits_ns) / 1e9);
   out->Add("cpu_seconds", static_cast<double>(thread.cpu_ns) / 1e9);
   out->Add("age_seconds", teller->Age(thread));
+  WriteCreator(thread, teller, out);
   out->EndObject();
 }
 
@@ -160,6 +193,7 @@ std::string ThreadsText(Context* context, const ThreadDump& dump) {
            DurationText(static_cast<double>(thread.cpu_ns) / 1e9) + ", age " +
            DurationText(teller.Age(thread)) + "\n";
     AppendFrames(thread, &teller, &out);
+    AppendCreator(thread, &teller, &out);
     out += "\n";
   }
   return out;

@@ -9,6 +9,7 @@
 #include "agent/hooks/hook.h"
 
 SONDE_REAL(pthread_create);
+SONDE_REAL(thrd_create);
 SONDE_REAL(pthread_exit);
 SONDE_REAL(thrd_exit);
 SONDE_REAL(pthread_cancel);
@@ -44,11 +45,39 @@ extern "C" __attribute__((visibility("hidden"), used)) sonde::life::StartRoutine
 SONDE_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
                                 void* (*function)(void*), void* argument) {
   sonde::life::NoteThreadCreation();
-  void* record = sonde::life::ClaimStart(function, argument);
-  if (record == nullptr) return real_pthread_create.get()(thread, attributes, function, argument);
-  const int error = real_pthread_create.get()(thread, attributes, sonde_thread_entry, record);
-  if (error != 0) sonde::life::DropStart(record);
+  const sonde::HookStack creator = sonde::life::NoteCreator(sonde::ThisHookFrame());
+  void* record = sonde::life::ClaimStart(function, argument, creator);
+  int error = 0;
+  if (record == nullptr) {
+    error = real_pthread_create.get()(thread, attributes, function, argument);
+  } else {
+    error = real_pthread_create.get()(thread, attributes, sonde_thread_entry, record);
+    if (error != 0) sonde::life::DropStart(record);
+  }
+  if (error == 0) sonde::life::CountCreation(creator);
   return error;
+}
+
+// libc's own calls its pthread_create directly. The entry's jump does not mind what the function
+// gives back.
+SONDE_EXPORT int thrd_create(thrd_t* thread, thrd_start_t function, void* argument) {
+  auto* real = real_thrd_create.get();
+  if (real == nullptr) return thrd_error;  // a libc older than C11 threads
+  sonde::life::NoteThreadCreation();
+  const sonde::HookStack creator = sonde::life::NoteCreator(sonde::ThisHookFrame());
+  void* record = sonde::life::ClaimStart(
+      reinterpret_cast<void* (*)(void*)>(reinterpret_cast<void*>(function)), argument, creator);
+  int result = thrd_success;
+  if (record == nullptr) {
+    result = real(thread, function, argument);
+  } else {
+    result =
+        real(thread, reinterpret_cast<thrd_start_t>(reinterpret_cast<void*>(sonde_thread_entry)),
+             record);
+    if (result != thrd_success) sonde::life::DropStart(record);
+  }
+  if (result == thrd_success) sonde::life::CountCreation(creator);
+  return result;
 }
 
 // libc calls exit(0) when its last thread ends, and counts ours.

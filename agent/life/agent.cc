@@ -17,6 +17,7 @@
 #include "agent/life/agent_thread.h"
 #include "agent/life/crash_guard.h"
 #include "agent/life/guard_rails.h"
+#include "agent/life/hook_switch.h"
 #include "agent/life/host_signal.h"
 #include "agent/life/listeners.h"
 #include "agent/life/live_heap.h"
@@ -114,6 +115,8 @@ class Agent {
  private:
   void ApplySettings();
   void ConfigureHeap();
+  void ConfigureCreators(uint64_t now_ns);
+  [[nodiscard]] const char* WhyHooksAreOff() const;
   void KeepSignal();
   void PruneDirectory(uint64_t now_ns);
   void Tick(uint64_t now_ns);
@@ -204,6 +207,13 @@ void Agent::KeepSignal() {
   wanted_hz_ = -1;
 }
 
+// Why a collector that lives on hooks is off; null: it need not be.
+const char* Agent::WhyHooksAreOff() const {
+  if (!crash_guard_.verdict().empty()) return "crash guard";
+  if (!config_.current().enable) return "SONDE_ENABLE=off";
+  return sources_.off() ? "kill switch" : nullptr;
+}
+
 void Agent::ConfigureHeap() {
   const Settings& settings = config_.current();
   const char* why_off = nullptr;
@@ -213,6 +223,15 @@ void Agent::ConfigureHeap() {
   if (!crash_guard_.verdict().empty()) why_off = "crash guard";
   const auto interval = static_cast<uint32_t>(settings.heap_interval_bytes);
   sources_.live_heap().Configure(why_off == nullptr ? interval : 0, why_off);
+}
+
+void Agent::ConfigureCreators(uint64_t now_ns) {
+  const Settings& settings = config_.current();
+  const char* why_off = WhyHooksAreOff();
+  if (why_off == nullptr && !settings.thread_stacks) why_off = "SONDE_THREAD_STACKS=off";
+  sources_.live_creators().Configure(why_off);
+  sources_.live_creators().Tick(static_cast<uint64_t>(settings.thread_leak_after_ms) * 1'000'000,
+                                now_ns);
 }
 
 void Agent::ApplySettings() {
@@ -232,6 +251,7 @@ void Agent::Tick(uint64_t now_ns) {
   config_.Tick(http::NowMs());
   KeepSignal();
   ApplySettings();
+  ConfigureCreators(now_ns);
   sources_.NoteSampling(signal_ == 0, now_ns);
   timer_share_.Tick(config_.current().max_timers, cpu_.sweep().timers_refused(), now_ns);
   if (TakeThreadNews()) cpu_.ExpectNewThreads(now_ns);
@@ -310,11 +330,13 @@ void RunAgent() {
 void AgentAfterFork() {
   g_unwind_tables = nullptr;
   LiveHeapAfterFork();
+  LiveCreatorsAfterFork();
 }
 
 void AgentCouldNotStart() {
   SetCollecting(false);
   StopHeap();
+  StopHooks();
   StopAllTimers(StopReason::kOff);
   ReleaseSignal();
   g_phase.store(Phase::kDormant, std::memory_order_release);

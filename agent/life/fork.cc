@@ -7,6 +7,7 @@
 #include "agent/life/agent_thread.h"
 #include "agent/life/crash_guard.h"
 #include "agent/life/errno_saver.h"
+#include "agent/life/hook_switch.h"
 #include "agent/life/host_signal.h"
 #include "agent/life/live_heap.h"
 #include "agent/life/self.h"
@@ -65,6 +66,7 @@ void ChildOfActive() {
   JoinCpuUnwindTables(TreeProcess().slot, g_self.pid);
   SetCollecting(true);
   HeapInChild();
+  HooksInChild();
   SetSelfArming(1);  // no sweep looks for them here
   ArmSelf();
   g_trigger_wanted.store(true, std::memory_order_relaxed);

@@ -10,6 +10,7 @@
 #include "agent/endpoints/sources.h"
 #include "agent/life/guard_rails.h"
 #include "agent/life/live_cpu.h"
+#include "agent/life/live_creators.h"
 #include "agent/life/live_findings.h"
 #include "agent/life/live_heap.h"
 #include "agent/life/live_memory.h"
@@ -34,10 +35,12 @@ class LiveSources : public AgentSources {
   void On() override { off_ = false; }
   [[nodiscard]] ThreadsSource* Threads() override { return &threads_; }
   [[nodiscard]] FindingsSource* Findings() override { return &findings_; }
+  [[nodiscard]] CreatorsSource* Creators() override { return &creators_; }
   // Runs the detectors that are due.
   void LookForFindings(uint64_t now_ns) { findings_.Tick(now_ns); }
 
   [[nodiscard]] LiveHeap& live_heap() { return heap_; }
+  [[nodiscard]] LiveCreators& live_creators() { return creators_; }
   [[nodiscard]] const std::string& executable() const { return executable_; }
   // The kill switch, until On().
   [[nodiscard]] bool off() const { return off_; }
@@ -62,6 +65,7 @@ class LiveSources : public AgentSources {
   int agent_tid_;
   LiveThreads threads_;
   LiveFindings findings_;
+  LiveCreators creators_;
   int64_t started_unix_ms_;
   std::string executable_;
   LiveCpu live_cpu_;

@@ -7,17 +7,20 @@
 #include "agent/life/agent_thread.h"
 #include "agent/life/self.h"
 #include "agent/life/self_timer.h"
+#include "agent/life/tree.h"
 #include "agent/life/yield.h"
 #include "collectors/safe/sys.h"
+#include "collectors/safe/thread_origins.h"
 
 namespace sonde::life {
 namespace {
 
 constexpr uint32_t kRecords = 256;
 
-struct alignas(32) StartRecord {
+struct alignas(64) StartRecord {
   std::atomic<bool> used;
-  uint32_t weight;  // how many threads this one speaks for
+  uint32_t weight;   // how many threads this one speaks for; 0: it does not arm itself
+  uint64_t creator;  // hash of the stack that makes it; 0: not known
   void* (*function)(void*);
   void* argument;
 };
@@ -62,9 +65,17 @@ void ForgetHostThreads() {
 }
 
 // Malloc-safe: may not allocate or block.
-void* ClaimStart(void* (*function)(void*), void* argument) {
+HookStack NoteCreator(const HookFrame& caller) {
+  if (!HookCounts(HookUse::kThreads)) return {};
+  return EnterHookStack(caller, Kind::kThread, 1, 1);
+}
+
+void CountCreation(const HookStack& creator) { CountHookStack(creator, Kind::kThread, 1, 1); }
+
+// Malloc-safe: may not allocate or block.
+void* ClaimStart(void* (*function)(void*), void* argument, const HookStack& creator) {
   const uint32_t weight = Collecting() ? DrawSelfArming() : 0;
-  if (weight == 0) return nullptr;
+  if (weight == 0 && creator.hash == 0) return nullptr;
   const uint32_t from = g_next.fetch_add(1, std::memory_order_relaxed);
   for (uint32_t i = 0; i < 8; ++i) {
     StartRecord& record = g_records[(from + i) % kRecords];
@@ -72,6 +83,7 @@ void* ClaimStart(void* (*function)(void*), void* argument) {
     // Acquire pairs with the release in BeginThread and DropStart.
     if (!record.used.compare_exchange_strong(expected, true, std::memory_order_acquire)) continue;
     record.weight = weight;
+    record.creator = creator.hash;
     record.function = function;
     record.argument = argument;
     return &record;
@@ -87,8 +99,12 @@ StartRoutine BeginThread(void* record) {
   auto* start = static_cast<StartRecord*>(record);
   const StartRoutine routine{start->function, start->argument};
   const uint32_t weight = start->weight;
+  const uint64_t creator = start->creator;
   start->used.store(false, std::memory_order_release);
-  ArmNewThread(weight);
+  if (creator != 0) {
+    EnterThreadOrigin(TreeThreadOrigins(), g_self.pid, sys::Gettid(), creator);
+  }
+  if (weight != 0) ArmNewThread(weight);
   return routine;
 }
 

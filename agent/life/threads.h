@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "collectors/safe/hook_record.h"
+
 namespace sonde::life {
 
 // Returned in rax and rdx, as the assembly entry expects.
@@ -33,13 +35,18 @@ uint32_t ThreadsMade();
 void AskForThreadNews(bool wanted);
 bool TakeThreadNews();
 
+// The stack that is about to make a thread; nothing where nobody wants to know. Once the thread is
+// there it is counted. Malloc-safe: may not allocate or block.
+HookStack NoteCreator(const HookFrame& caller);
+void CountCreation(const HookStack& creator);
+
 // A record that carries function and argument to the new thread, or null when new threads need
 // nothing from us. Malloc-safe: may not allocate or block.
-void* ClaimStart(void* (*function)(void*), void* argument);
+void* ClaimStart(void* (*function)(void*), void* argument, const HookStack& creator);
 void DropStart(void* record);
 
-// First thing in the new thread: frees the record and, where no sweep would find the thread soon
-// enough, arms its CPU timer.
+// First thing in the new thread: frees the record, notes who made the thread and, where no sweep
+// would find it soon enough, arms its CPU timer.
 StartRoutine BeginThread(void* record);
 
 // The calling thread is about to leave through pthread_exit: when it is the main thread, the agent

@@ -25,9 +25,11 @@ struct TreeWords {
   std::atomic<uint32_t> port_wanted;  // by the host of a child
   std::atomic<uint64_t> period_ns;
   std::atomic<uint64_t> heap_interval;
+  std::atomic<uint32_t> hook_uses;
   std::atomic<uint32_t> timers;
   std::atomic<uint32_t> timer_limit;
   std::atomic<uint32_t> timers_of[kMaxProcesses];
+  ThreadOrigins origins;
 };
 
 constinit Region g_region{};
@@ -154,6 +156,10 @@ std::atomic<uint64_t>& TreePeriodNs() { return g_words->period_ns; }
 std::atomic<uint64_t>& TreeClockNs() { return g_words->heartbeat_ns; }
 
 std::atomic<uint64_t>& TreeHeapInterval() { return g_words->heap_interval; }
+
+std::atomic<uint32_t>& TreeHookUses() { return g_words->hook_uses; }
+
+ThreadOrigins* TreeThreadOrigins() { return g_words != nullptr ? &g_words->origins : nullptr; }
 
 void SetTreeTimerLimit(uint32_t limit) {
   g_words->timer_limit.store(limit, std::memory_order_relaxed);

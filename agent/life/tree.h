@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "collectors/safe/region.h"
+#include "collectors/safe/thread_origins.h"
 #include "collectors/safe/thread_table.h"
 
 namespace sonde::life {
@@ -60,6 +61,12 @@ std::atomic<uint64_t>& TreeClockNs();
 
 // Mean bytes between heap samples that the tree's agent wants; 0: off. Shared by the tree.
 std::atomic<uint64_t>& TreeHeapInterval();
+
+// What hooks shall count (HookUse) in processes of the tree that are forked from now on.
+std::atomic<uint32_t>& TreeHookUses();
+
+// Which stack made which of the tree's threads. Null before activation.
+ThreadOrigins* TreeThreadOrigins();
 
 // The agent thread: how many timers the tree may hold together, how many it holds, and what
 // processes that ended left in the count.

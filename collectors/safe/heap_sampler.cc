@@ -9,8 +9,6 @@
 #include "collectors/safe/region_record.h"
 #include "collectors/safe/scratch.h"
 #include "collectors/safe/sys.h"
-#include "collectors/safe/unwind.h"
-#include "collectors/safe/unwind_probe.h"
 
 namespace sonde {
 
@@ -26,7 +24,6 @@ static_assert(sizeof(HeapPrivate) % 4096 == 0);
 constexpr int kWipeOnFork = 18;                  // MADV_WIPEONFORK, Linux 4.14
 constexpr uint64_t kNoEnd = uint64_t{1} << 62;   // of gaps[kWhileOff]
 constexpr uint64_t kLookAgainBytes = 512 << 10;  // while on, but nothing is wanted
-constexpr uint64_t kRoomNeeded = 2048;           // of stack below RecordBlock's frame
 constexpr uint64_t kTickNs = 1'000'000'000 / kLiveTicksPerSecond;
 
 constinit HeapSetup g_setup{};
@@ -94,14 +91,6 @@ void DrawNextGap(uint32_t interval) {
   t_heap.gaps[kWhileOn] = DrawGap(NextRandom(&t_heap.random), interval);
 }
 
-// Malloc-safe: may not allocate or block. False when a few frames of ours would run into the end of
-// the stack.
-bool HasRoom() {
-  const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  const uintptr_t below = (here - kRoomNeeded) & ~(kProbePageSize - 1);
-  return below == (here & ~(kProbePageSize - 1)) || PageReadable(below);
-}
-
 // What a sample stands for.
 struct Estimate {
   uint64_t blocks;
@@ -117,18 +106,6 @@ __attribute__((noinline)) Estimate EstimateOf(uint64_t size, uint32_t interval) 
   const double bytes = weight * static_cast<double>(size);
   const auto whole_bytes = static_cast<uint64_t>(bytes);
   return {whole + up, whole_bytes + (bytes - static_cast<double>(whole_bytes) >= 0.5)};
-}
-
-// Malloc-safe: may not allocate or block. The frames from the hook's caller on, every one a return
-// address.
-StackContent WalkFrom(const HookFrame& caller, uint64_t* frames) {
-  Registers registers{};
-  registers.gpr[kRip] = caller.return_address - 1;
-  registers.gpr[kRsp] = caller.stack_pointer;
-  registers.gpr[kRbp] = caller.frame_pointer;
-  const WalkResult walk = WalkStack(CpuUnwindTables(), registers, StackBounds{}, frames, kMaxDepth);
-  frames[0] = caller.return_address;
-  return {frames, walk.depth, StackFlags(walk.end)};
 }
 
 // Malloc-safe: may not allocate or block.
@@ -201,7 +178,7 @@ __attribute__((noinline)) void RecordInRoom(const void* block, uint64_t size, ui
   live.size = size;
   live.birth = LiveTicks(g_setup.region, g_setup.clock_ns->load(std::memory_order_relaxed));
   live.interval = interval;
-  Enter(live, estimate, WalkFrom(caller, buffer.frames()));
+  Enter(live, estimate, WalkFromHook(caller, buffer.frames()));
 }
 
 // Async-signal-safe.
@@ -243,7 +220,7 @@ uint32_t ChooseSample(uint64_t size) {
 
 void RecordBlock(const void* block, uint64_t size, uint32_t interval, Kind kind,
                  const HookFrame& caller) {
-  if (!HasRoom()) return CountNoRoom(kind, size);
+  if (!HasRoomForHook()) return CountNoRoom(kind, size);
   const UsualFloatingPoint scope;
   RecordInRoom(block, size, interval, kind, caller);
 }

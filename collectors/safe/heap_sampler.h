@@ -30,6 +30,7 @@
 #include <atomic>
 
 #include "collectors/safe/heap_filter.h"
+#include "collectors/safe/hook_stack.h"
 #include "collectors/safe/region.h"
 #include "collectors/safe/thread_table.h"
 
@@ -87,19 +88,6 @@ inline bool SampleDue(uint64_t size) {
 // Malloc-safe: may not allocate or block. After SampleDue said so: the interval to record the block
 // with, 0: it is not to be recorded. Draws the next gap.
 SONDE_ANY_STACK uint32_t ChooseSample(uint64_t size);
-
-// Where a hook was called: the frame of the function that the exported one jumped to.
-struct HookFrame {
-  uint64_t return_address;
-  uint64_t stack_pointer;  // after the return
-  uint64_t frame_pointer;  // of the caller
-};
-
-// Malloc-safe: may not allocate or block. Of the function that this is inlined into.
-__attribute__((always_inline)) inline HookFrame ThisHookFrame() {
-  const auto* frame = static_cast<const uint64_t*>(__builtin_frame_address(0));
-  return {frame[1], reinterpret_cast<uint64_t>(frame + 2), frame[0]};
-}
 
 // Malloc-safe: may not allocate or block. Counts the block and enters it into the live table. To be
 // called before the host gets it.

@@ -47,10 +47,19 @@ inline constexpr uint32_t kMaxRingBytes = 1u << 27;  // of the past, and of its 
 // What a cell counts. The unit of `amount` depends on it.
 enum class Kind : uint8_t {
   kNone = 0,
-  kCpu = 1,    // events: samples; amount: nanoseconds of CPU time
-  kAlloc = 2,  // events: allocations; amount: bytes; of all that the samples stand for
-  kMmap = 3,   // the same of large anonymous mappings
-  kLive = 4,   // never in a cell: drops of blocks that are counted as allocated but not as live
+  kCpu = 1,     // events: samples; amount: nanoseconds of CPU time
+  kAlloc = 2,   // events: allocations; amount: bytes; of all that the samples stand for
+  kMmap = 3,    // the same of large anonymous mappings
+  kLive = 4,    // never in a cell: drops of blocks that are counted as allocated but not as live
+  kThread = 5,  // events: threads made; amount: the same
+  // Contention: events: contentions; amount: nanoseconds of delay; of all that the samples stand
+  // for.
+  kUnlock = 6,         // of those whom the unlocking stack had kept waiting
+  kWaitMutex = 7,      // of those who waited
+  kWaitReadWrite = 8,  // …
+  kWaitCondition = 9,
+  kWaitSemaphore = 10,
+  kWaitJoin = 11,
 };
 inline constexpr uint32_t kKindLimit = 16;
 

@@ -12,6 +12,7 @@
 #include "agent/endpoints/heap_source.h"
 #include "agent/endpoints/memory_source.h"
 #include "agent/endpoints/sources.h"
+#include "tests/endpoints/fake_stacks.h"
 #include "tests/endpoints/fake_threads.h"
 
 namespace sonde::testing {
@@ -71,6 +72,8 @@ class FakeSources final : public AgentSources {
   void On() override { on_ = true; }
   ThreadsSource* Threads() override { return &threads_; }
   FindingsSource* Findings() override { return &findings_; }
+  CreatorsSource* Creators() override { return &creators_; }
+  FakeCreators& creators() { return creators_; }
 
   bool on() const { return on_; }
   // Captures that are open now.
@@ -87,6 +90,7 @@ class FakeSources final : public AgentSources {
   bool on_ = true;
   FakeThreads threads_;
   FakeFindings findings_;
+  FakeCreators creators_;
   int opened_ = 0;
   std::shared_ptr<int> open_ = std::make_shared<int>(0);
 };

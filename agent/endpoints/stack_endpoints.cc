@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// /debug/pprof/threadcreate: who made the threads that live now. The whole, or with `seconds` what
+// changed meanwhile, for which the connection is parked.
+#include <time.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "agent/endpoints/creators_source.h"
+#include "agent/endpoints/endpoint_table.h"
+#include "agent/endpoints/stack_profile.h"
+#include "agent/http/query.h"
+#include "agent/http/socket.h"
+
+namespace sonde {
+namespace {
+
+// Reads the profile as it is now. Nothing: *error says why.
+using Reader = std::optional<StackProfile> (*)(Context&, std::string* error);
+
+int64_t UnixNs() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
+}
+
+http::Answer Refuse(int status, std::string text) {
+  return {PprofError(status, std::move(text)), nullptr};
+}
+
+http::Response Respond(Context* context, const StackProfile& profile, bool text) {
+  http::Response response;
+  if (text) {
+    response.body = StackText(profile, context);
+    response.content_type = "text/plain; charset=utf-8";
+  } else {
+    Symbolizer* symbols = context->in_a_hurry ? nullptr : &context->Symbols();
+    response.body = BuildStackProfile(profile, context->sources, symbols);
+    response.content_type = "application/octet-stream";
+    response.headers.emplace_back("Content-Disposition",
+                                  "attachment; filename=\"" + profile.name + "\"");
+  }
+  ++context->profile_downloads[profile.name];
+  return response;
+}
+
+class DeltaAnswer final : public http::LongAnswer {
+ public:
+  DeltaAnswer(Context* context, Reader read, StackProfile before, int64_t seconds, bool text)
+      : context_(context),
+        read_(read),
+        before_(std::move(before)),
+        text_(text),
+        ready_at_ms_(http::NowMs() + seconds * 1000) {
+    ++context_->open_captures;
+  }
+  ~DeltaAnswer() override { --context_->open_captures; }
+  DeltaAnswer(const DeltaAnswer&) = delete;
+  DeltaAnswer& operator=(const DeltaAnswer&) = delete;
+
+  int64_t ready_at_ms() const override { return ready_at_ms_; }
+
+  http::Response Finish() override {
+    std::string error;
+    auto after = read_(*context_, &error);
+    if (!after) return PprofError(503, error + ": it was switched off meanwhile\n");
+    StackProfile delta = StackDelta(before_, std::move(*after));
+    delta.options.duration_nanos = delta.options.time_nanos - before_.options.time_nanos;
+    delta.options.time_nanos = before_.options.time_nanos;
+    return Respond(context_, delta, text_);
+  }
+
+ private:
+  Context* const context_;
+  const Reader read_;
+  const StackProfile before_;
+  const bool text_;
+  const int64_t ready_at_ms_;
+};
+
+struct Question {
+  int64_t seconds = 0;  // 0: what is, not what changed
+  bool text = false;
+};
+
+// False: *error says what was expected.
+bool ReadQuestion(const http::Parameters& parameters, int64_t max_seconds, Question* question,
+                  std::string* error) {
+  if (const std::string* text = http::FindParameter(parameters, "seconds")) {
+    const auto value = http::ParseInteger(*text);
+    if (!value || *value < 1 || *value > max_seconds) {
+      *error = "seconds: expected an integer from 1 to " + std::to_string(max_seconds) + "\n";
+      return false;
+    }
+    question->seconds = *value;
+  }
+  if (const std::string* text = http::FindParameter(parameters, "debug")) {
+    if (*text != "0" && *text != "1") {
+      *error = "debug: expected 0 (profile.proto) or 1 (text)\n";
+      return false;
+    }
+    question->text = *text == "1";
+  }
+  return true;
+}
+
+http::Answer Serve(Context& context, const http::Request& request, Reader read) {
+  const Settings& settings = context.config->current();
+  Question question;
+  std::string error;
+  if (!ReadQuestion(http::ParseParameters(request.query), settings.max_profile_ms / 1000, &question,
+                    &error)) {
+    return Refuse(400, error);
+  }
+  if (request.method == "HEAD") return {http::Response::Text(200, ""), nullptr};
+  if (question.seconds > 0 && context.open_captures >= settings.max_captures) {
+    return Refuse(429, std::to_string(context.open_captures) +
+                           " captures are under way, as many as SONDE_MAX_CAPTURES permits\n");
+  }
+  auto profile = read(context, &error);
+  if (!profile) return Refuse(503, error + "\n");
+  if (question.seconds == 0) return {Respond(&context, *profile, question.text), nullptr};
+  return {{},
+          std::make_unique<DeltaAnswer>(&context, read, std::move(*profile), question.seconds,
+                                        question.text)};
+}
+
+std::optional<StackProfile> ReadCreators(Context& context, std::string* error) {
+  CreatorsSource* const source = context.sources->Creators();
+  CreatorsSnapshot snapshot;
+  if (source == nullptr) {
+    *error = "this agent does not look after the stacks that make threads";
+    return std::nullopt;
+  }
+  if (!source->Read(&snapshot, error)) return std::nullopt;
+  StackProfile profile;
+  profile.name = "threadcreate";
+  profile.options.sample_types = {{"created", "count"}, {"threadcreate", "count"}};
+  profile.options.default_sample_type = "threadcreate";
+  profile.options.period_type = {"threadcreate", "count"};
+  profile.options.period = 1;
+  profile.options.time_nanos = UnixNs();
+  profile.options.comments = {
+      "threadcreate: threads that live now, by the stack that made them; created: all that were "
+      "made since the collector was switched on"};
+  profile.text_value = 1;
+  profile.lost = std::move(snapshot.lost);
+  for (CreatorSample& creator : snapshot.samples) {
+    StackSample sample;
+    if (creator.frames.empty()) sample.synthetic_leaf = "[unknown creator]";
+    sample.frames = std::move(creator.frames);
+    sample.pid = creator.pid;
+    sample.values = {creator.made, creator.live};
+    profile.samples.push_back(std::move(sample));
+  }
+  return profile;
+}
+
+}  // namespace
+
+http::Answer ServeThreadCreate(Context& context, const http::Request& request) {
+  return Serve(context, request, ReadCreators);
+}
+
+}  // namespace sonde

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/endpoints/stack_profile.h"
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+#include <tuple>
+
+#include "agent/endpoints/address_spaces.h"
+#include "agent/endpoints/frame_names.h"
+#include "agent/endpoints/text_util.h"
+
+namespace sonde {
+namespace {
+
+bool AddSample(const StackSample& sample, size_t address_space, ProfileBuilder* builder) {
+  const std::string_view leaf[] = {sample.synthetic_leaf};
+  std::vector<SampleLabel> labels = {{.key = "pid", .text = {}, .number = sample.pid, .unit = {}}};
+  for (const auto& [key, text] : sample.labels) {
+    labels.push_back({.key = key, .text = text, .unit = {}});
+  }
+  SampleInput input;
+  input.frames = sample.frames;
+  input.leaf_is_return_address = sample.leaf_is_return_address;
+  if (!sample.synthetic_leaf.empty()) input.leaf_names = leaf;
+  input.values = sample.values;
+  input.labels = labels;
+  input.address_space = address_space;
+  return builder->AddSample(input);
+}
+
+using StackKey = std::tuple<int, std::vector<uint64_t>, std::string,
+                            std::vector<std::pair<std::string, std::string>>>;
+
+StackKey KeyOf(const StackSample& sample) {
+  return {sample.pid, sample.frames, sample.synthetic_leaf, sample.labels};
+}
+
+std::string LostText(const NamedCount& lost) {
+  return "lost: " + std::to_string(lost.count) + ", " + lost.name;
+}
+
+void AppendSample(const StackSample& sample, int64_t count, FrameNames* names, std::string* out) {
+  *out += std::to_string(count) + " @";
+  for (const uint64_t frame : sample.frames) *out += " " + HexText(frame);
+  *out += "\n";
+  for (const auto& [key, text] : sample.labels) *out += "# " + key + " " + ValidUtf8(text) + "\n";
+  if (!sample.synthetic_leaf.empty()) *out += "#\t" + ValidUtf8(sample.synthetic_leaf) + "\n";
+  for (size_t i = 0; i < sample.frames.size(); ++i) {
+    const bool is_pc = i == 0 && !sample.leaf_is_return_address;
+    const NamedFrame& frame = names->Of(sample.frames[i] - (is_pc ? 0 : 1));
+    *out += "#\t" + HexText(sample.frames[i]) + "\t" + ValidUtf8(frame.text) + "\t" +
+            ValidUtf8(frame.module) + "\n";
+  }
+  *out += "\n";
+}
+
+}  // namespace
+
+std::string BuildStackProfile(const StackProfile& profile, AgentSources* sources,
+                              Symbolizer* symbolizer) {
+  const AgentStatus status = sources->Status();
+  ProfileBuilder builder(profile.options);
+  AddressSpaces spaces(status, sources, &builder);
+  for (const NamedCount& lost : profile.lost) {
+    if (lost.count != 0) builder.AddComment(LostText(lost));
+  }
+  int64_t refused = 0;
+  for (const StackSample& sample : profile.samples) {
+    if (!AddSample(sample, spaces.Of(sample.pid), &builder)) ++refused;
+  }
+  if (refused != 0) {
+    builder.AddComment("left out by the builder: " + std::to_string(refused) + " stacks");
+  }
+  return builder.Finish(symbolizer);
+}
+
+// Stacks of other processes have addresses, and no names: those of this process would be wrong.
+std::string StackText(const StackProfile& profile, Context* context) {
+  std::vector<const StackSample*> sorted;
+  int64_t total = 0;
+  for (const StackSample& sample : profile.samples) {
+    if (sample.values[profile.text_value] == 0) continue;
+    sorted.push_back(&sample);
+    total += sample.values[profile.text_value];
+  }
+  std::stable_sort(sorted.begin(), sorted.end(), [&](const StackSample* a, const StackSample* b) {
+    return a->values[profile.text_value] > b->values[profile.text_value];
+  });
+  FrameNames names(context);
+  std::string out = profile.name + " profile: total " + std::to_string(total) + "\n";
+  for (const std::string& comment : profile.options.comments) out += "# " + comment + "\n";
+  for (const NamedCount& lost : profile.lost) {
+    if (lost.count != 0) out += "# " + LostText(lost) + "\n";
+  }
+  for (const StackSample* sample : sorted) {
+    AppendSample(*sample, sample->values[profile.text_value], &names, &out);
+  }
+  return out;
+}
+
+StackProfile StackDelta(const StackProfile& before, StackProfile after) {
+  std::map<StackKey, const StackSample*> known;
+  for (const StackSample& sample : before.samples) known[KeyOf(sample)] = &sample;
+  for (StackSample& sample : after.samples) {
+    const auto same = known.find(KeyOf(sample));
+    if (same == known.end()) continue;
+    for (size_t i = 0; i < sample.values.size(); ++i) {
+      sample.values[i] -= same->second->values[i];
+    }
+    known.erase(same);
+  }
+  for (const auto& [key, sample] : known) {  // gone meanwhile
+    after.samples.push_back(*sample);
+    for (int64_t& value : after.samples.back().values) value = -value;
+  }
+  std::erase_if(after.samples, [](const StackSample& sample) {
+    return std::all_of(sample.values.begin(), sample.values.end(),
+                       [](int64_t v) { return v == 0; });
+  });
+  return after;
+}
+
+}  // namespace sonde

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who made the threads that live now: switches the hook's counting on and off, looks now and then
+// which threads are gone, and finds call sites that leak threads. Agent thread only, but where a
+// function says otherwise. What is counted outlives this object, so a paused agent thread (yield.h)
+// finds it again. Memory: thread_creators.h, detectors/thread_leak.h.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/endpoints/creators_source.h"
+#include "agent/life/live_threads.h"
+#include "collectors/cpu.h"
+#include "collectors/detectors/thread_leak.h"
+#include "collectors/findings.h"
+#include "collectors/thread_creators.h"
+
+namespace sonde::life {
+
+class LiveCreators final : public CreatorsSource {
+ public:
+  LiveCreators(CpuCollector* cpu, LiveThreads* threads, FindingStore* store, int agent_tid)
+      : cpu_(cpu), threads_(threads), store_(store), agent_tid_(agent_tid) {}
+  ~LiveCreators() override;
+  LiveCreators(const LiveCreators&) = delete;
+  LiveCreators& operator=(const LiveCreators&) = delete;
+
+  // At each tick. `why_off` null: on.
+  void Configure(const char* why_off);
+  // At each tick: sweeps when it is due, and looks for leaks.
+  void Tick(uint64_t leak_after_ns, uint64_t now_ns);
+
+  [[nodiscard]] bool Read(CreatorsSnapshot* out, std::string* error) override;
+  [[nodiscard]] CreatorsTotals Totals() override;
+  [[nodiscard]] std::vector<uint64_t> CreatorOf(int tid) override;
+
+ private:
+  void SwitchOn();
+  void SwitchOff();
+  void Sweep();
+  void AddUnknown(CreatorsSnapshot* out) const;
+  void LookForLeaks(uint64_t now_ns);
+  void PutLeak(const ThreadLeak& leak, uint64_t now_ns, std::set<std::string>* seen);
+
+  CpuCollector* cpu_;
+  LiveThreads* threads_;
+  FindingStore* store_;
+  const int agent_tid_;
+  const char* why_off_ = "the agent is starting";
+  bool reading_ = false;  // the collector is a reader of the folder
+  uint64_t next_sweep_ns_ = 0;
+  std::map<ThreadCreators::Key, uint64_t> live_;
+  std::map<int, uint64_t> creator_of_;  // of the main process, by tid
+  ThreadLeaks leaks_;
+  uint64_t leak_after_ns_ = 0;
+  std::set<std::string> findings_;  // ids of leaks that go on
+};
+
+// In a fork child: the parent's sums are not this process's.
+void LiveCreatorsAfterFork();
+
+}  // namespace sonde::life

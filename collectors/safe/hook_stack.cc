@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/safe/hook_stack.h"
+
+#include "collectors/safe/cpu_handler.h"
+#include "collectors/safe/unwind.h"
+#include "collectors/safe/unwind_probe.h"
+
+namespace sonde {
+
+StackContent WalkFromHook(const HookFrame& caller, uint64_t* frames) {
+  Registers registers{};
+  registers.gpr[kRip] = caller.return_address - 1;
+  registers.gpr[kRsp] = caller.stack_pointer;
+  registers.gpr[kRbp] = caller.frame_pointer;
+  const WalkResult walk = WalkStack(CpuUnwindTables(), registers, StackBounds{}, frames, kMaxDepth);
+  frames[0] = caller.return_address;
+  return {frames, walk.depth, StackFlags(walk.end)};
+}
+
+bool HasRoomForHook() {
+  constexpr uint64_t kRoomNeeded = 2048;  // below the caller's frame
+  const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  const uintptr_t below = (here - kRoomNeeded) & ~(kProbePageSize - 1);
+  return below == (here & ~(kProbePageSize - 1)) || PageReadable(below);
+}
+
+}  // namespace sonde

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// The profiles that count by stack, over an agent with known numbers.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+
+#include "agent/endpoints/endpoint_table.h"
+#include "agent/endpoints/stack_profile.h"
+#include "profile/decode.h"
+#include "tests/endpoints/fake_sources.h"
+
+namespace sonde {
+namespace {
+
+using Serve = http::Answer (*)(Context&, const http::Request&);
+
+class StackEndpoint : public ::testing::Test {
+ protected:
+  http::Answer Get(Serve serve, const char* query = "") {
+    http::Request request;
+    request.method = "GET";
+    request.query = query;
+    return serve(context_, request);
+  }
+  static pprof::Profile Decoded(const http::Response& response) {
+    auto decoded = pprof::Decode(response.body);
+    EXPECT_TRUE(decoded.ok()) << decoded.error();
+    return decoded.ok() ? std::move(decoded.value()) : pprof::Profile{};
+  }
+  static int64_t Sum(const pprof::Profile& profile, const std::string& type) {
+    const uint32_t index = profile.SampleTypeIndex(type);
+    int64_t sum = 0;
+    for (const pprof::Sample& sample : profile.samples) sum += sample.values.at(index);
+    return sum;
+  }
+
+  Environment environment_;
+  ConfigStore config_{environment_};
+  testing::FakeSources sources_;
+  Context context_{&sources_, &config_};
+};
+
+TEST_F(StackEndpoint, ThreadCreateCountsThreadsThatLive) {
+  const pprof::Profile profile = Decoded(Get(ServeThreadCreate).response);
+  ASSERT_EQ(profile.sample_types.size(), 2U);
+  EXPECT_EQ(profile.Text(profile.default_sample_type), "threadcreate");
+  EXPECT_EQ(Sum(profile, "threadcreate"), 11);
+  EXPECT_EQ(Sum(profile, "created"), 15);
+  std::string comments;
+  for (const uint32_t comment : profile.comments) comments += profile.Text(comment) + "\n";
+  EXPECT_NE(comments.find("lost: 1, stack_table_full"), std::string::npos) << comments;
+}
+
+TEST_F(StackEndpoint, ThreadCreateAsTextIsGosLayoutMostFirst) {
+  const std::string text = Get(ServeThreadCreate, "debug=1").response.body;
+  EXPECT_TRUE(text.starts_with("threadcreate profile: total 11\n")) << text;
+  const size_t most = text.find("\n8 @ 0x");
+  const size_t unknown = text.find("\n2 @\n#\t[unknown creator]\n");
+  ASSERT_NE(most, std::string::npos) << text;
+  ASSERT_NE(unknown, std::string::npos) << text;
+  EXPECT_LT(most, unknown);
+  EXPECT_NE(text.find("ParseRequest"), std::string::npos) << text;
+}
+
+TEST_F(StackEndpoint, SecondsGiveWhatChangedMeanwhile) {
+  http::Answer answer = Get(ServeThreadCreate, "seconds=2");
+  ASSERT_NE(answer.later, nullptr);
+  EXPECT_EQ(context_.open_captures, 1);
+  const pprof::Profile profile = Decoded(answer.later->Finish());
+  EXPECT_EQ(Sum(profile, "created"), 12);
+  EXPECT_EQ(Sum(profile, "threadcreate"), 0);
+  EXPECT_EQ(profile.samples.size(), 1U);
+  answer.later.reset();
+  EXPECT_EQ(context_.open_captures, 0);
+}
+
+TEST_F(StackEndpoint, BadParametersSayWhatWasExpected) {
+  for (const char* query : {"seconds=0", "seconds=x", "seconds=301", "debug=2", "debug="}) {
+    const http::Response response = Get(ServeThreadCreate, query).response;
+    EXPECT_EQ(response.status, 400) << query;
+    EXPECT_NE(response.body.find("expected"), std::string::npos) << response.body;
+  }
+}
+
+TEST_F(StackEndpoint, OffSaysWhyAndAlsoWhenItIsSwitchedOffMeanwhile) {
+  http::Answer answer = Get(ServeThreadCreate, "seconds=2");
+  sources_.creators().Switch(false);
+  const http::Response late = answer.later->Finish();
+  EXPECT_EQ(late.status, 503);
+  const http::Response response = Get(ServeThreadCreate).response;
+  EXPECT_EQ(response.status, 503);
+  EXPECT_NE(response.body.find("SONDE_THREAD_STACKS=off"), std::string::npos) << response.body;
+}
+
+TEST(StackDelta, WhatIsGoneCountsBelowNothing) {
+  StackProfile before, after;
+  before.samples = {{{1, 2}, true, "", 7, {}, {5, 3}}, {{3}, true, "", 7, {}, {1, 1}}};
+  after.samples = {{{1, 2}, true, "", 7, {}, {6, 1}}, {{1, 2}, true, "", 8, {}, {2, 2}}};
+  const StackProfile delta = StackDelta(before, after);
+  ASSERT_EQ(delta.samples.size(), 3U);
+  EXPECT_EQ(delta.samples[0].values, (std::array<int64_t, 2>{1, -2}));
+  EXPECT_EQ(delta.samples[1].values, (std::array<int64_t, 2>{2, 2}));
+  EXPECT_EQ(delta.samples[2].values, (std::array<int64_t, 2>{-1, -1}));
+}
+
+}  // namespace
+}  // namespace sonde

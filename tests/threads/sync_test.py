@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Who makes threads, and who makes them without end: the real agent over a host that does so in known ways.
+
+Usage: sync_test.py AGENT SONDE HOST [TEST...]
+"""
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.error
+import urllib.request
+
+AGENT, SONDE, HOST = (os.path.realpath(path) for path in sys.argv[1:4])
+FINDING = 3
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Sync(unittest.TestCase):
+    def start(self, *arguments, **settings):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.port = free_port()
+        environment = dict(os.environ, LD_PRELOAD=AGENT, SONDE_TARGET="sync_host", SONDE_RUN_DIR=directory.name,
+                           SONDE_LISTEN=f"127.0.0.1:{self.port}", **settings)
+        process = subprocess.Popen([HOST, *arguments], env=environment, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, text=True)
+        self.addCleanup(self.end, process)
+        self.assertEqual(process.stdout.readline().split()[0], "ready")
+        self.wait_for(lambda: self.get("/healthz"), 10)
+        return process
+
+    @staticmethod
+    def end(process):
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+    def get(self, path):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as answer:
+                return answer.read().decode("utf-8", "replace")
+        except (urllib.error.URLError, ConnectionError):
+            return None
+
+    def wait_for(self, condition, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            value = condition()
+            if value:
+                return value
+            time.sleep(0.3)
+        self.fail(f"did not come true within {seconds} s")
+        return None
+
+    def sonde(self, *arguments):
+        done = subprocess.run([SONDE, *arguments], capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout
+
+    @staticmethod
+    def groups(text):
+        """Of a debug=1 text: [(count, body)]."""
+        return [(int(count), body) for count, body in re.findall(r"(?m)^(-?\d+) @([^\n]*\n(?:#[^\n]*\n)*)", text)]
+
+    def test_threadcreate_names_who_made_the_threads_that_live(self):
+        self.start("creators")
+        text = self.get("/debug/pprof/threadcreate?debug=1")
+        self.assertTrue(text.startswith("threadcreate profile: total 10\n"), text)
+        counts = {}
+        for count, body in self.groups(text):
+            for name in ("MakeWorkers", "MakePthreads", "MakeC11Thread", "MakeRawThread", "MakeShortLived", "MakeEarlyOnes",
+                         "unknown creator"):
+                if name in body:
+                    counts[name] = counts.get(name, 0) + count
+        # The first three were mostly there before the agent; the raw one is known to nobody.
+        early = counts.pop("MakeEarlyOnes", 0)
+        self.assertEqual(counts, {"MakeWorkers": 3, "MakePthreads": 2, "MakeC11Thread": 1, "unknown creator": 4 - early})
+        self.assertNotIn("libsonde", text)
+
+    def test_dumps_name_the_stack_that_made_each_thread(self):
+        self.start("creators")
+        text = self.get("/debug/pprof/threads?debug=2")
+        made = [part for part in text.split("\n\n") if "created by\n" in part]
+        self.assertIn(len(made), (6, 7, 8, 9), text)
+        self.assertEqual(sum("MakeWorkers" in part.split("created by\n")[1] for part in made), 3)
+        dump = json.loads(self.get("/debug/sonde/threads"))
+        creators = [frame["function"] for group in dump["groups"] for thread in group["threads"]
+                    for frame in thread.get("created_by", [])]
+        self.assertEqual(sum("MakePthreads" in function for function in creators), 2)
+
+    def test_thread_leak_is_found_by_the_stack_that_makes_them(self):
+        self.start("leak", "400", SONDE_THREAD_LEAK_AFTER="5s")
+
+        def leaks():
+            code, text = self.sonde("findings", f":{self.port}", "--json")
+            return [f for f in json.loads(text)["findings"] if f["kind"] == "thread_leak"] if code == FINDING else []
+
+        finding = self.wait_for(leaks, 45)[0]
+        functions = [frame["function"] for frame in finding["stacks"][0]["frames"]]
+        self.assertTrue(any("AcceptAndForget" in function for function in functions), functions)
+        waits = [frame["function"] for frame in finding["stacks"][1]["frames"]]
+        self.assertTrue(any("WaitForEver" in function for function in waits), waits)
+        self.assertGreaterEqual(int(finding["facts"]["idle"]), 8)
+        self.assertEqual(len(leaks()), 1)  # not the threads that end
+        code, text = self.sonde(f":{self.port}")
+        self.assertEqual(code, FINDING)
+        self.assertIn("threads are made at one place and never end", text)
+
+
+if __name__ == "__main__":
+    signal.alarm(280)
+    unittest.main(argv=[sys.argv[0], *sys.argv[4:]])
