@@ -97,16 +97,25 @@ std::string RemarkOn(const std::string& key, const json& memory) {
   if (key == "live_heap" && !sampled) return "as the allocator counts it, not sampled";
   if (key == "live_heap" && NumberOf(live, "not_in_memory_bytes") > kMiB)
     return MiB(NumberOf(live, "not_in_memory_bytes"), 0) + " more are allocated and untouched";
-  if (key == "service_mmap") {
-    const json& sites = ListOf(memory, "mmap_sites");
-    return sites.empty() ? "" : "most by " + TextOf(sites[0], "stack");
-  }
   if (key == "allocator_free") return "kept by " + NamesOfAllocators(memory) + ", not a leak";
   if (key == "thread_stacks")
     return Thousands(static_cast<uint64_t>(NumberOf(memory, "thread_stacks"))) + " stacks";
   if (key == "agent") return "counts toward the limit";
   if (key == "unexplained") return NumberOf(memory, "unexplained_share") > 0.05 ? "above 5 %" : "";
   return "";
+}
+
+// What of the service's own mappings is in memory, by who mapped it.
+void RenderMmapSites(Page* page, const json& memory, double rss) {
+  for (const json& site : ListOf(memory, "mmap_sites")) {
+    const double resident = NumberOf(site, "resident_bytes");
+    if (resident < kSmallShare * rss) continue;
+    const double mapped = NumberOf(site, "mapped_bytes");
+    std::string line = PadRight("  of it", kNameWidth) + PadLeft(MiB(resident, rss), kNumberWidth);
+    line += PadRight("", kErrorWidth) + "by " + TextOf(site, "stack");
+    if (mapped > 2 * resident) line += ", which mapped " + MiB(mapped, rss);
+    page->More(line);
+  }
 }
 
 void RenderParts(Page* page, const json& memory, double rss) {
@@ -121,6 +130,7 @@ void RenderParts(Page* page, const json& memory, double rss) {
     line += PadRight(Bar(bytes, rss), kBarWidth + 2) + RemarkOn(row.key, memory);
     line.erase(line.find_last_not_of(' ') + 1);
     page->More(line);
+    if (std::string(row.key) == "service_mmap") RenderMmapSites(page, memory, rss);
   }
 }
 

@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kMaxText = 256;
 constexpr size_t kMaxDynamicEntries = 128;
 constexpr uint32_t kMaxChain = 4096;
+constexpr size_t kMaxSegments = 64;
 
 // The part of link_map that is documented for debuggers.
 struct Node {
@@ -79,6 +80,31 @@ void LinkedObjects::ReadDynamic(uint64_t dynamic, LinkedObject* object) const {
     if (entry.d_tag == DT_STRTAB) object->strings = address;
     if (entry.d_tag == DT_GNU_HASH) object->hash = address;
   }
+}
+
+LinkedObjects::Range LinkedObjects::CodeAround(uint64_t address) const {
+  for (const LinkedObject& object : objects_) {
+    const Range range = SegmentOf(object, address);
+    if (range.low < range.high) return range;
+  }
+  return {};
+}
+
+// Libraries are linked to begin at 0, so their header lies where they were moved to.
+LinkedObjects::Range LinkedObjects::SegmentOf(const LinkedObject& object, uint64_t address) const {
+  Elf64_Ehdr header;
+  if (object.bias == 0 || address < object.bias || !memory_.ReadObject(object.bias, &header) ||
+      memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+    return {};
+  for (size_t i = 0; i < std::min<size_t>(header.e_phnum, kMaxSegments); ++i) {
+    Elf64_Phdr segment;
+    if (!memory_.ReadObject(object.bias + header.e_phoff + i * sizeof(segment), &segment)) break;
+    const Range range = {object.bias + segment.p_vaddr,
+                         object.bias + segment.p_vaddr + segment.p_memsz};
+    const bool is_code = segment.p_type == PT_LOAD && (segment.p_flags & PF_X) != 0;
+    if (is_code && address >= range.low && address < range.high) return range;
+  }
+  return {};
 }
 
 bool LinkedObjects::NameIs(uint64_t address, std::string_view name) const {

@@ -40,7 +40,16 @@ class LinkedObjects {
   [[nodiscard]] std::optional<uint64_t> Find(const LinkedObject& object,
                                              std::string_view name) const;
 
+  struct Range {
+    uint64_t low = 0;
+    uint64_t high = 0;
+  };
+  // The executable segment that holds the address, by the headers of its object; empty when none
+  // does. Cold path only.
+  [[nodiscard]] Range CodeAround(uint64_t address) const;
+
  private:
+  [[nodiscard]] Range SegmentOf(const LinkedObject& object, uint64_t address) const;
   void ReadDynamic(uint64_t dynamic, LinkedObject* object) const;
   [[nodiscard]] std::string ReadText(uint64_t address) const;
   [[nodiscard]] bool NameIs(uint64_t address, std::string_view name) const;

@@ -109,12 +109,12 @@ void HeapCollector::AddLive(const LiveFilter& filter, HeapReading* reading) cons
     uint64_t word = 0;
     if (!ReadLive(region_, i, &block, &word)) continue;
     if (block.birth < born_from || block.birth > filter.born_until) continue;
-    const double weight = SampleWeight(block.size, block.interval);
+    const double weight = SampleWeight(block.born_size, block.interval);
     LiveSum& sum =
         sums[{block.process_slot, block.stack.index, block.stack.generation, block.kind}];
     sum.objects += weight;
     sum.bytes += weight * static_cast<double>(block.size);
-    ++reading->live_samples;
+    ++(block.kind == Kind::kMmap ? reading->mapping_samples : reading->live_samples);
   }
   uint64_t frames[kMaxDepth];
   for (const auto& [key, sum] : sums) {
@@ -142,7 +142,7 @@ HeapCollector::LiveTotals HeapCollector::Live() const {
     uint64_t word = 0;
     if (!ReadLive(region_, i, &block, &word) || block.birth < since_ticks_) continue;
     if (block.kind != Kind::kAlloc) continue;
-    const double weight = SampleWeight(block.size, block.interval);
+    const double weight = SampleWeight(block.born_size, block.interval);
     ++totals.samples;
     totals.objects += weight;
     totals.bytes += weight * static_cast<double>(block.size);

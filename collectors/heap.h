@@ -36,7 +36,8 @@ struct HeapStack {
 struct HeapReading {
   std::vector<HeapStack> stacks;  // one stack may come twice, once for each half
   std::vector<FoldLoss> losses;   // kAlloc, kMmap: not in alloc; kLive: not in inuse
-  uint64_t live_samples = 0;
+  uint64_t live_samples = 0;      // blocks
+  uint64_t mapping_samples = 0;   // live mappings
 };
 
 struct LiveFilter {

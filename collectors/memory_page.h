@@ -67,9 +67,10 @@ struct LiveHeapEstimate {
   uint64_t error_bytes = 0;
 };
 
-// Who made the service's own mappings, as the hooks counted: addresses, touched or not.
+// Who made the service's own mappings, as the hooks sampled them: estimates.
 struct MmapSite {
-  uint64_t bytes = 0;
+  uint64_t bytes = 0;            // addresses, touched or not
+  uint64_t resident = 0;         // of them, in memory
   std::vector<uint64_t> frames;  // return addresses, leaf first
 };
 

@@ -41,7 +41,11 @@ std::string SinceComment(const HeapSnapshot& snapshot) {
          " bytes on average, for the last " +
          std::to_string((UnixNs() / 1000000 - snapshot.since_unix_ms) / 1000) +
          " s; blocks from before are unknown; what is in use rests on " +
-         std::to_string(snapshot.live_samples) + " samples";
+         std::to_string(snapshot.live_samples) + " samples" +
+         (snapshot.mapping_samples == 0
+              ? ""
+              : " and " + std::to_string(snapshot.mapping_samples) +
+                    " mappings of the service's own, under [mmap], touched or not");
 }
 
 http::Response Respond(Context* context, const HeapRequest& request, HeapProfileInput input) {

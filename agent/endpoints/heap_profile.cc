@@ -97,6 +97,7 @@ std::string HeapText(const HeapSnapshot& snapshot, AgentSources* sources) {
   for (const HeapSample& sample : snapshot.samples) {
     text += SumsText(sample) + " @";
     for (const uint64_t frame : sample.frames) text += " " + HexText(frame);
+    if (sample.mmap && sample.synthetic_leaf.empty()) text += "\n# [mmap]";
     text += sample.synthetic_leaf.empty() ? "\n" : "\n# " + ValidUtf8(sample.synthetic_leaf) + "\n";
   }
   return text + "\nMAPPED_LIBRARIES:\n" + sources->Maps(sources->Status().pid);

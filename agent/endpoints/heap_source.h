@@ -30,8 +30,9 @@ struct HeapQuery {
 struct HeapSnapshot {
   std::vector<HeapSample> samples;
   int64_t interval_bytes = 0;
-  int64_t since_unix_ms = 0;  // when the collector was switched on: older blocks are unknown
-  uint64_t live_samples = 0;  // blocks that the live half rests on
+  int64_t since_unix_ms = 0;     // when the collector was switched on: older blocks are unknown
+  uint64_t live_samples = 0;     // blocks that the live half rests on
+  uint64_t mapping_samples = 0;  // the same of mappings
 };
 
 struct HeapTotals {

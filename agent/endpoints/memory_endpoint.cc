@@ -58,6 +58,7 @@ void WriteMmapSites(Context* context, const MemoryPage& page, ReportWriter* out)
   out->BeginArray("mmap_sites");
   for (const MmapSite& site : page.facts.mmap_sites) {
     out->BeginObject("");
+    out->Add("resident_bytes", site.resident);
     out->Add("mapped_bytes", site.bytes);
     std::string stack;
     for (size_t i = 0; i < std::min(site.frames.size(), kFramesShown); ++i)

@@ -7,12 +7,19 @@
 
 #include "agent/life/self.h"
 #include "agent/life/tree.h"
+#include "collectors/allocator_symbols.h"
 #include "collectors/heap.h"
+#include "collectors/process_memory.h"
 #include "collectors/safe/heap_sampler.h"
+#include "collectors/safe/mapping_sampler.h"
 #include "collectors/safe/region_file.h"
 
 // Of agent/hooks: looks up the host's allocation functions, those that were not called yet, too.
 extern "C" __attribute__((visibility("hidden"))) void SondeOpenHeap();
+// Of agent/hooks: who serves malloc, and what its own mappings are told by.
+extern "C" __attribute__((visibility("hidden"))) uint64_t SondeHostMalloc();
+extern "C" __attribute__((visibility("hidden"))) void SondeSetAllocatorCode(uint64_t low,
+                                                                            uint64_t high);
 
 namespace sonde::life {
 namespace {
@@ -64,6 +71,12 @@ LiveFilter FilterOf(const HeapQuery& query) {
   return filter;
 }
 
+void TellHooksTheAllocator() {
+  const ProcessMemory memory;
+  const auto code = LinkedObjects(memory).CodeAround(SondeHostMalloc());
+  SondeSetAllocatorCode(code.low, code.high);
+}
+
 }  // namespace
 
 LiveHeap::LiveHeap(CpuCollector* cpu) : cpu_(cpu) { ExemptThisThread(); }
@@ -93,6 +106,7 @@ void LiveHeap::SwitchOn() {
   cpu_->AddReader(g_collector, 0);
   reading_ = true;
   if (was_on) return;
+  TellHooksTheAllocator();
   const HeapSetup setup{TreeRegion(), &TreeHeapInterval(), &TreeClockNs()};
   SondeOpenHeap();
   if (!SwitchHeapOn(setup, TreeProcess(), ClaimTreeThread(g_self.pid))) {
@@ -113,10 +127,12 @@ bool LiveHeap::Read(const HeapQuery& query, HeapSnapshot* out, std::string* erro
     return false;
   }
   cpu_->FoldNow();
+  ForgetUnmapped();
   const HeapReading reading = g_collector->Read(FilterOf(query));
   out->interval_bytes = interval_bytes_;
   out->since_unix_ms = UnixMsOf(g_collector->since_ns());
   out->live_samples = reading.live_samples;
+  out->mapping_samples = reading.mapping_samples;
   for (const HeapStack& stack : reading.stacks) out->samples.push_back(ToSample(stack));
   for (const FoldLoss& loss : reading.losses) out->samples.push_back(Lost(loss));
   return true;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "agent/life/agent_thread.h"
+#include "agent/life/live_mmap_sites.h"
 #include "agent/life/self.h"
 #include "agent/life/small_reads.h"
 #include "agent/life/tree.h"
@@ -174,17 +175,10 @@ void LiveMemory::AddSampledHeap(MemoryFacts* facts) {
   std::string why_not;
   if (!heap_->Read({}, &heap, &why_not)) return;
   int64_t live = 0;
-  std::vector<MmapSite> sites;
   for (const HeapSample& sample : heap.samples) {
-    if (sample.pid != g_self.pid || sample.inuse_bytes <= 0) continue;
-    if (!sample.mmap) live += sample.inuse_bytes;
-    if (sample.mmap && !sample.frames.empty())
-      sites.push_back({static_cast<uint64_t>(sample.inuse_bytes), sample.frames});
+    const bool is_ours = sample.pid == g_self.pid && sample.inuse_bytes > 0;
+    if (is_ours && !sample.mmap) live += sample.inuse_bytes;
   }
-  std::sort(sites.begin(), sites.end(),
-            [](const MmapSite& a, const MmapSite& b) { return a.bytes > b.bytes; });
-  sites.resize(std::min(sites.size(), kMmapSites));
-  facts->mmap_sites = std::move(sites);
   if (heap.live_samples < kEnoughSamples || Detected().hooks_bypassed) return;
   facts->live.sampled = true;
   facts->live.bytes = static_cast<uint64_t>(live);
@@ -223,6 +217,7 @@ void LiveMemory::MakePage() {
   facts.mapped = survey.mapped;
   facts.notes = NotesOn(survey);
   AddSampledHeap(&facts);
+  facts.mmap_sites = ReadMmapSites(&pages_, budget, kMmapSites);
   facts.cgroup = ReadCgroupMemory();
   facts.rss = ResidentBytes();
   page_ = MakeMemoryPage(std::move(facts));

@@ -98,12 +98,13 @@ struct Estimate {
 };
 
 // Malloc-safe: may not allocate or block. Blocks are whole: a fraction becomes one more at random.
-__attribute__((noinline)) Estimate EstimateOf(uint64_t size, uint32_t interval) {
+// `size` is what was sampled, `counted` how many bytes of each such block are meant.
+__attribute__((noinline)) Estimate EstimateOf(uint64_t size, uint32_t interval, uint64_t counted) {
   const double weight = SampleWeight(size, interval);
   const double chance = static_cast<double>(NextRandom(&t_heap.random) >> 11) * 0x1p-53;
   const auto whole = static_cast<uint64_t>(weight);
   const bool up = chance < weight - static_cast<double>(whole);
-  const double bytes = weight * static_cast<double>(size);
+  const double bytes = weight * static_cast<double>(counted);
   const auto whole_bytes = static_cast<uint64_t>(bytes);
   return {whole + up, whole_bytes + (bytes - static_cast<double>(whole_bytes) >= 0.5)};
 }
@@ -118,8 +119,27 @@ DropReason CountOnStack(StackId stack, ThreadId thread, Kind kind, const Estimat
   return AddToCell(g_setup.region, key, estimate.blocks, estimate.bytes);
 }
 
+// Malloc-safe: may not allocate or block. Only mappings that began at the same page are told apart.
+LiveBlock WithNameOfItsOwn(LiveBlock mapping) {
+  const uint32_t number = g_heap.mappings_sampled.fetch_add(1, std::memory_order_relaxed);
+  mapping.address += number % (kMappingPageBytes / 8) * 8;
+  return mapping;
+}
+
+// Malloc-safe: may not allocate or block.
+DropReason EnterMapping(const LiveBlock& block) {
+  bool replaced = false;
+  LiveName name;
+  const DropReason reason = AddLive(g_setup.region, WithNameOfItsOwn(block), &replaced, &name);
+  if (reason != DropReason::kNone) return reason;
+  if (g_heap.mappings.Add({block.address, block.address + block.size, name})) return reason;
+  ResizeLive(g_setup.region, name, -static_cast<int64_t>(block.size));
+  return DropReason::kLiveTableFull;
+}
+
 // Malloc-safe: may not allocate or block.
 DropReason EnterLive(const LiveBlock& block) {
+  if (block.kind == Kind::kMmap) return EnterMapping(block);
   bool replaced = false;
   const DropReason reason = AddLive(g_setup.region, block, &replaced);
   if (reason == DropReason::kNone && !replaced) g_heap.filter.Add(block.address);
@@ -167,7 +187,7 @@ void CountNoRoom(Kind kind, uint64_t size) {
 __attribute__((noinline)) void RecordInRoom(const void* block, uint64_t size, uint32_t interval,
                                             Kind kind, const HookFrame& caller) {
   const InsideMark inside;
-  const Estimate estimate = EstimateOf(size, interval);
+  const Estimate estimate = EstimateOf(size, interval, size);
   const ScratchBuffer buffer(&g_scratch);
   if (buffer.frames() == nullptr) return DropBoth(kind, DropReason::kScratchBusy, estimate);
   LiveBlock live;
@@ -179,6 +199,18 @@ __attribute__((noinline)) void RecordInRoom(const void* block, uint64_t size, ui
   live.birth = LiveTicks(g_setup.region, g_setup.clock_ns->load(std::memory_order_relaxed));
   live.interval = interval;
   Enter(live, estimate, WalkFromHook(caller, buffer.frames()));
+}
+
+// Malloc-safe: may not allocate or block. On its own because of its floating point.
+__attribute__((noinline)) void RecordGrowthInRoom(const LiveBlock& mapping, uint64_t bytes) {
+  const Estimate estimate = EstimateOf(mapping.born_size, mapping.interval, bytes);
+  const ThreadId thread = UnpackThread(g_heap.thread.load(std::memory_order_relaxed));
+  const DropReason reason = thread.valid
+                                ? CountOnStack(mapping.stack, thread, Kind::kMmap, estimate)
+                                : DropReason::kNoThreadSlot;
+  if (reason != DropReason::kNone) {
+    CountDrop(g_setup.region, Kind::kMmap, reason, estimate.blocks, estimate.bytes);
+  }
 }
 
 // Async-signal-safe.
@@ -225,6 +257,15 @@ void RecordBlock(const void* block, uint64_t size, uint32_t interval, Kind kind,
   RecordInRoom(block, size, interval, kind, caller);
 }
 
+void RecordGrowth(const LiveBlock& mapping, uint64_t bytes) {
+  if (!HasRoomForHook())
+    return CountDrop(g_setup.region, Kind::kMmap, DropReason::kNoRoomOnStack, 1, bytes);
+  const UsualFloatingPoint scope;
+  RecordGrowthInRoom(mapping, bytes);
+}
+
+const HeapSetup& CurrentHeapSetup() { return g_setup; }
+
 void ForgetBlock(const void* block) {
   if (g_heap.on.load(std::memory_order_acquire) == 0) return;
   const auto address = reinterpret_cast<uintptr_t>(block);
@@ -248,6 +289,7 @@ bool SwitchHeapOn(const HeapSetup& setup, ProcessId process, ThreadId thread) {
   if (sys::Failed(sys::Call(SYS_madvise, &g_heap, sizeof g_heap, kWipeOnFork))) return false;
   g_setup = setup;
   g_heap.filter.Clear();
+  g_heap.mappings.Clear();
   SwitchOn(process, thread);
   return true;
 }

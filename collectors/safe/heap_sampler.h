@@ -22,7 +22,8 @@
 // process and starts as zeros, which mean "off"; a fork or raw clone wipes it (MADV_WIPEONFORK), so
 // a child is off until HeapAfterFork, and a child that never calls it (raw clone) stays off. A
 // vfork child shares the memory and the heap of its parent, so what it does there is recorded
-// there. Memory: 64 KiB of filter, 128 KiB of scratch, touched as used; 40 bytes of TLS a thread.
+// there. Memory: 64 KiB of filter, 32 KiB of mappings, 128 KiB of scratch, touched as used; 40
+// bytes of TLS a thread.
 #pragma once
 
 #include <stdint.h>
@@ -31,6 +32,7 @@
 
 #include "collectors/safe/heap_filter.h"
 #include "collectors/safe/hook_stack.h"
+#include "collectors/safe/mapping_index.h"
 #include "collectors/safe/region.h"
 #include "collectors/safe/thread_table.h"
 
@@ -49,9 +51,11 @@ struct HeapSetup {
 // The part that a fork or raw clone wipes. Whole pages.
 struct alignas(4096) HeapPrivate {
   HeapFilter filter;
+  MappingIndex mappings;
   std::atomic<uint32_t> on;
   std::atomic<uint32_t> process_slot;
-  std::atomic<uint64_t> thread;  // whom cells are counted for: the process's first
+  std::atomic<uint64_t> thread;            // whom cells are counted for: the process's first
+  std::atomic<uint32_t> mappings_sampled;  // so far: tells mappings of one address apart
 };
 extern HeapPrivate g_heap;  // NOLINT(bugprone-dynamic-static-initializers): it is constinit
 
@@ -106,6 +110,13 @@ SONDE_ANY_STACK void ForgetBlock(const void* block);
 // Malloc-safe: may not allocate or block. The same in two steps, for realloc, which may fail.
 SONDE_ANY_STACK uint32_t HoldBlock(const void* block);
 SONDE_ANY_STACK void ReleaseBlock(const void* block, uint32_t held, bool gone);
+
+// Malloc-safe: may not allocate or block. What the sampler was switched on with.
+const HeapSetup& CurrentHeapSetup();
+
+// Malloc-safe: may not allocate or block. Counts bytes by which a sampled mapping grew, on the
+// stack that made it.
+SONDE_ANY_STACK void RecordGrowth(const LiveBlock& mapping, uint64_t bytes);
 
 // Cold path only. Samples from now on, for this process; false: the kernel cannot wipe pages on a
 // fork, and the sampler stays off. No hook may count while it was off.

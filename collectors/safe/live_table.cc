@@ -7,7 +7,8 @@ namespace {
 enum class LiveState : uint8_t { kFree = 0, kWriting = 1, kLive = 2, kHeld = 3 };
 
 constexpr int kMaxAttempts = 4;
-constexpr int kAddressBits = 44;  // of address / 8
+constexpr int kMaxResizeAttempts = 64;  // giving up would leave pages that are gone
+constexpr int kAddressBits = 44;        // of address / 8
 constexpr uint64_t kAddressMask = (uint64_t{1} << kAddressBits) - 1;
 constexpr uint64_t kProcessMask = kMaxProcesses - 1;
 
@@ -76,13 +77,33 @@ uint32_t FindFree(const Region& region, const Buckets& buckets, uint64_t* word) 
   return index;
 }
 
+// The word `size` of a mapping: pages at birth:28 (as many as fit) | pages left:36. In one word, so
+// that no reader sees one without the other.
+struct MappedPages {
+  static constexpr uint64_t kPageBytes = 4096;
+  static constexpr uint64_t kMostAtBirth = (uint64_t{1} << 28) - 1;
+  static constexpr uint64_t kLeftMask = (uint64_t{1} << 36) - 1;
+  uint64_t at_birth;
+  uint64_t left;
+
+  // Async-signal-safe.
+  static MappedPages Of(uint64_t word) { return {word >> 36, word & kLeftMask}; }
+  // Async-signal-safe.
+  static MappedPages OfBytes(uint64_t bytes) {
+    const uint64_t pages = bytes / kPageBytes + (bytes % kPageBytes != 0);
+    return {pages < kMostAtBirth ? pages : kMostAtBirth, pages & kLeftMask};
+  }
+  // Async-signal-safe.
+  [[nodiscard]] uint64_t word() const { return at_birth << 36 | left; }
+};
+
 // Async-signal-safe. The slot is ours (writing): give it its content and let it be seen.
 DropReason FillSlot(const Region& region, uint32_t index, const LiveBlock& block, LiveKey writing) {
   LiveBody& body = region.live[index];
   body.owner.Store(uint64_t{block.stack.index} << 40 |
                    uint64_t{block.stack.generation & kStackGenerationMask} << 26 |
                    uint64_t{block.tid & ((1u << 22) - 1)} << 4 | static_cast<uint64_t>(block.kind));
-  body.size.Store(block.size);
+  body.size.Store(block.kind == Kind::kMmap ? MappedPages::OfBytes(block.size).word() : block.size);
   body.birth.Store(uint64_t{block.birth} << 32 | block.interval);
   LiveKey live = writing;
   live.state = LiveState::kLive;
@@ -111,7 +132,7 @@ uint64_t FreeWord(LiveKey key) {
 
 }  // namespace
 
-DropReason AddLive(const Region& region, const LiveBlock& block, bool* replaced) {
+DropReason AddLive(const Region& region, const LiveBlock& block, bool* replaced, LiveName* name) {
   *replaced = false;
   if (block.address >= kMaxLiveAddress || block.address % 8 != 0) return DropReason::kBadSample;
   const Buckets buckets = BucketsOf(region, block.process_slot, block.address);
@@ -127,6 +148,7 @@ DropReason AddLive(const Region& region, const LiveBlock& block, bool* replaced)
     if (!region.live_keys[index].Cas(word, writing.word())) continue;
     KeepLiveGroup(region, index);
     *replaced = ghost;
+    if (name != nullptr) *name = {index, generation & 0xff};
     return FillSlot(region, index, block, writing);
   }
   return DropReason::kContended;
@@ -158,6 +180,33 @@ void ReleaseLive(const Region& region, uint32_t index, bool gone) {
   static_cast<void>(region.live_keys[index].Cas(word, gone ? FreeWord(key) : key.word()));
 }
 
+// Nobody else takes the last pages away while the caller's are not yet gone, so an entry whose
+// generation is right stays; but for a cold side that gives the process up, and then there is
+// nobody to be wrong for.
+bool ResizeLive(const Region& region, LiveName name, int64_t by_bytes) {
+  const uint64_t key_word = region.live_keys[name.index].Load();
+  const LiveKey key = LiveKey::Of(key_word);
+  if (key.state != LiveState::kLive || key.generation != name.generation) return false;
+  Shared<uint64_t>& size = region.live[name.index].size;
+  const int64_t by = by_bytes / static_cast<int64_t>(MappedPages::kPageBytes);
+  for (int attempt = 0; attempt < kMaxResizeAttempts; ++attempt) {
+    const uint64_t word = size.Load();
+    MappedPages pages = MappedPages::Of(word);
+    const auto gone = static_cast<uint64_t>(-by);
+    pages.left = by < 0 && gone >= pages.left ? 0 : pages.left + static_cast<uint64_t>(by);
+    if (!size.Cas(word, pages.word())) continue;
+    if (pages.left != 0) return true;
+    return region.live_keys[name.index].Cas(key_word, FreeWord(key));
+  }
+  return false;
+}
+
+bool ReadLiveNamed(const Region& region, LiveName name, LiveBlock* block) {
+  uint64_t word = 0;
+  return name.index < region.counts.live && ReadLive(region, name.index, block, &word) &&
+         LiveKey::Of(word).generation == name.generation;
+}
+
 bool ReadLive(const Region& region, uint32_t index, LiveBlock* block, uint64_t* word) {
   *word = region.live_keys[index].Load();
   const LiveKey key = LiveKey::Of(*word);
@@ -170,7 +219,12 @@ bool ReadLive(const Region& region, uint32_t index, LiveBlock* block, uint64_t* 
   block->stack = StackOfOwner(owner);
   block->tid = static_cast<uint32_t>(owner >> 4) & ((1u << 22) - 1);
   block->kind = static_cast<Kind>(owner & 15);
-  block->size = body.size.Load();
+  block->size = block->born_size = body.size.Load();
+  if (block->kind == Kind::kMmap) {
+    const MappedPages pages = MappedPages::Of(block->size);
+    block->size = pages.left * MappedPages::kPageBytes;
+    block->born_size = pages.at_birth * MappedPages::kPageBytes;
+  }
   block->birth = static_cast<uint32_t>(birth >> 32);
   block->interval = static_cast<uint32_t>(birth);
   const LiveKey after = LiveKey::Of(region.live_keys[index].Load());

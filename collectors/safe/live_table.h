@@ -20,6 +20,9 @@
 // empty, and looks once more. Whichever of the two comes second sees the other. A writer that is
 // killed between slot and bit leaves a slot in writing that shows when its group is used again.
 //
+// A mapping (Kind::kMmap) has a made-up address, since it may shrink and move: where it began, plus
+// a few bytes that tell it from others that began there. mapping_index.h knows where its pages are.
+//
 // A block that was freed without us (RTLD_DEEPBIND, __libc_free) stays until its address is freed
 // or sampled again through us. Thread-safety: lock-free, bounded. Memory: counts.live × 32 bytes.
 #pragma once
@@ -40,16 +43,24 @@ struct LiveBlock {
   StackId stack;
   uint32_t tid = 0;
   Kind kind = Kind::kNone;  // kAlloc or kMmap
-  uint64_t size = 0;        // as asked for
+  uint64_t size = 0;        // as asked for; of a mapping, what is left of it, in whole pages
+  uint64_t born_size = 0;   // what the sample's weight comes from; written by AddLive from `size`
   uint32_t birth = 0;       // in ticks since the region was made
   uint32_t interval = 0;    // mean bytes between samples when it was chosen
 };
 
 inline constexpr uint32_t kNoLive = UINT32_MAX;
 
+// An entry, until it is freed.
+struct LiveName {
+  uint32_t index = kNoLive;
+  uint32_t generation = 0;
+};
+
 // Malloc-safe: may not allocate or block. kNone: the block is in the table. `replaced` says that
 // its address was there already: that one was freed without us.
-[[nodiscard]] DropReason AddLive(const Region& region, const LiveBlock& block, bool* replaced);
+[[nodiscard]] DropReason AddLive(const Region& region, const LiveBlock& block, bool* replaced,
+                                 LiveName* name = nullptr);
 
 // Malloc-safe: may not allocate or block. True: the block was in the table and is not any more.
 bool TakeLive(const Region& region, uint32_t process_slot, uint64_t address);
@@ -60,6 +71,13 @@ uint32_t HoldLive(const Region& region, uint32_t process_slot, uint64_t address)
 
 // Malloc-safe: may not allocate or block. Ends a hold: the block is gone, or still there.
 void ReleaseLive(const Region& region, uint32_t index, bool gone);
+
+// Malloc-safe: may not allocate or block. Of a mapping, some pages come or go; without any left the
+// entry goes, too. False: it is no more.
+bool ResizeLive(const Region& region, LiveName name, int64_t by_bytes);
+
+// Async-signal-safe. False: it is no more.
+bool ReadLiveNamed(const Region& region, LiveName name, LiveBlock* block);
 
 // Async-signal-safe. What lies at `index`; false: nothing, or it changed meanwhile. `word` is for
 // ForgetLive.

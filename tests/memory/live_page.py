@@ -42,16 +42,16 @@ class LivePage(unittest.TestCase):
             time.sleep(0.1)
         self.fail(f"{what} did not come true within {seconds} s")
 
-    def start(self, command, target, preload=("agent",), user=None, **options):
+    def start(self, command, target, preload=("agent",), user=None, settings=None, **options):
         """Gives the port of the agent once it answers."""
         self.port = free_port()
         libraries = ":".join(self.agent if name == "agent" else name for name in preload)
         env = {"PATH": PATH, "HOME": self.dir, "LC_ALL": "C", "LD_PRELOAD": libraries, "SONDE_TARGET": target,
-               "SONDE_LISTEN": f"127.0.0.1:{self.port}", "SONDE_RUN_DIR": os.path.join(self.dir, f"run{self.port}")}
+               "SONDE_LISTEN": f"127.0.0.1:{self.port}", "SONDE_RUN_DIR": os.path.join(self.dir, f"run{self.port}"), **(settings or {})}
         with open(os.path.join(self.dir, "log"), "ab") as log:
-            process = subprocess.Popen(command, env=env, cwd=self.dir, stdin=subprocess.DEVNULL, stderr=log,
+            process = subprocess.Popen(command, env=env, cwd=self.dir, stderr=log,
                                        user=user, group=user, extra_groups=[] if user else None,
-                                       **{"stdout": log, **options})
+                                       **{"stdin": subprocess.DEVNULL, "stdout": log, **options})
         self.addCleanup(self.end, process)
         self.wait_until(lambda: can_connect(self.port), f"the agent in {target}")
         return process
