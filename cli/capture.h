@@ -33,8 +33,12 @@ struct Captured {
   std::string agent;    // "agent 0.1.0" or what answered instead
   int only_pid = 0;
   bool cpu_is_off = false;  // the agent says that it does not sample
+  std::string note;         // a sentence: how it came about, if not as asked
 };
 
+// When the connection is lost in the middle (the agent's thread pauses for the service, another
+// process of the tree takes over, a port-forward breaks), the answer comes from the agent's
+// recording of the same time, and `note` says so.
 Captured CaptureCpu(Connection* connection, const CaptureOptions& options);
 
 // Where the objects of a target's profiles are: a pid's own root, and its agent. The connection

@@ -199,25 +199,44 @@ std::string Connection::Get(const std::string& path) {
   return std::move(response.body);
 }
 
-std::string Connection::Capture(const std::string& path, milliseconds capture,
-                                std::function<void()> on_tick) {
+bool Connection::TryAgain() {
+  try {
+    Connect();
+    return is_agent();
+  } catch (const CliError&) {
+    return false;
+  }
+}
+
+milliseconds Connection::process_age() const {
+  return milliseconds(status_.value("now_unix_ms", int64_t{0}) -
+                      status_.value("process_start_unix_ms", int64_t{0}));
+}
+
+bool Connection::target_is_gone() const {
+  return target_.kind == Target::Kind::kPid && !ReadStat(target_.pid);
+}
+
+Response Connection::Capture(const std::string& path, milliseconds capture,
+                             std::function<void()> on_tick) {
   Request request;
   request.path = path;
   request.timeout = capture + kAfterCapture;
+  request.only_once = true;
   request.bearer_token = Token();
   request.on_tick = std::move(on_tick);
   const auto start = std::chrono::steady_clock::now();
   try {
     Response response = client_->Send(request);
     if (!response.ok()) throw ExplainStatus(response, request, description_);
-    return std::move(response.body);
+    return response;
   } catch (const TransportError& error) {
     const auto after = std::chrono::duration<double>(std::chrono::steady_clock::now() - start);
     const CliError why = ExplainTransport(error);
     char when[64];
     snprintf(when, sizeof when, "cut off %.1f s into a %.0f s capture: ", after.count(),
              std::chrono::duration<double>(capture).count());
-    throw Failure(when + std::string(why.what()), why.next());
+    throw CutOff(when + std::string(why.what()), why.next());
   }
 }
 

@@ -28,6 +28,13 @@ class NoAgent : public CliError {
   int pid_;
 };
 
+// The connection was lost in the middle of a capture.
+class CutOff : public CliError {
+ public:
+  CutOff(const std::string& what, std::string next)
+      : CliError(ExitCode::kError, what, std::move(next)) {}
+};
+
 class Connection {
  public:
   // Finds and asks the target's agent. Throws NoAgent for a pid without one, CliError otherwise.
@@ -44,8 +51,17 @@ class Connection {
   // thrown.
   std::string Get(const std::string& path);
   // A GET that takes `capture` long by its nature; never asked twice, because its window is over.
-  std::string Capture(const std::string& path, std::chrono::milliseconds capture,
-                      std::function<void()> on_tick);
+  // Throws CutOff when the connection is lost meanwhile.
+  Response Capture(const std::string& path, std::chrono::milliseconds capture,
+                   std::function<void()> on_tick);
+  // Looks for the target's agent once more, after a CutOff. False: it does not answer yet.
+  bool TryAgain();
+  // How long the process that answers has been running, by its own clock.
+  std::chrono::milliseconds process_age() const;
+  // It is a process, and that has ended.
+  bool target_is_gone() const;
+  // The agent's clock is ours.
+  bool is_local() const { return target_.kind == Target::Kind::kPid; }
   // Changes the agent's state; brings the token where one is needed.
   std::string Post(const std::string& path, const std::string& body);
 

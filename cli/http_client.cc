@@ -121,6 +121,7 @@ Response HttpClient::Send(const Request& request) {
   SetAddress(curl, address_, request.path);
   SetRules(curl, request);
   SetCallbacks(curl, &exchange);
+  if (request.only_once) curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.list);
   handle_->error[0] = '\0';
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, handle_->error);
@@ -141,6 +142,9 @@ Response HttpClient::Send(const Request& request) {
   curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type);
   exchange.response.status = static_cast<int>(status);
   exchange.response.content_type = type != nullptr ? type : "";
+  curl_header* window = nullptr;
+  if (curl_easy_header(curl, "X-Sonde-Window", 0, CURLH_HEADER, -1, &window) == CURLHE_OK)
+    exchange.response.window = window->value;
   return std::move(exchange.response);
 }
 

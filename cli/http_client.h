@@ -45,12 +45,16 @@ struct Request {
   std::string bearer_token;
   std::chrono::milliseconds timeout{10'000};  // for the whole exchange
   size_t max_bytes = size_t{64} << 20;
+  // Never sent a second time. (A kept connection that dies without an answer is tried again by
+  // libcurl, as if it had been closed before the question: not where the question takes long.)
+  bool only_once = false;
   std::function<void()> on_tick;  // called about once a second and whenever bytes arrive
 };
 
 struct Response {
   int status = 0;
   std::string content_type;
+  std::string window;  // X-Sonde-Window: what a profile is worth
   std::string body;
   bool ok() const { return status >= 200 && status < 300; }
 };

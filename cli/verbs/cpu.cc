@@ -106,6 +106,7 @@ ExitCode Cpu(const Options& options) {
   try {
     Connection connection = Connection::Open(options.target);
     const Captured captured = CaptureCpu(&connection, options.capture);
+    if (!captured.note.empty()) std::cerr << "sonde: " << captured.note << "\n";
     return Answer(options, captured, PlacesOf(target, &connection), false);
   } catch (const NoAgent& none) {
     return ShowWithoutAgent(none, options.report.json);

@@ -40,7 +40,7 @@ Side FromFile(const std::string& path) {
 // A running target is asked for its heap: a profile of what is, which needs no window.
 Side FromTarget(const TargetOptions& target) {
   Connection connection = Connection::Open(target);
-  const std::string bytes = connection.Capture("/debug/pprof/heap", kHeapTime, [] {});
+  const std::string bytes = connection.Capture("/debug/pprof/heap", kHeapTime, [] {}).body;
   return {connection.description() + " now", ReadHeapProfile(target.text, bytes)};
 }
 

@@ -68,9 +68,10 @@ Captured FromTarget(Connection* connection, const Options& options) {
   }
   const std::chrono::seconds window(options.seconds);
   Progress progress("heap of " + connection->description(), window);
-  captured.bytes = connection->Capture(PathOf(options), window + kHeapTime, [&] {
+  Response response = connection->Capture(PathOf(options), window + kHeapTime, [&] {
     if (options.seconds > 0) progress.Tick();
   });
+  captured.bytes = std::move(response.body);
   if (!options.age.empty()) captured.header.asked = "older than " + options.age;
   return captured;
 }
