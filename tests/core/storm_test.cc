@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <map>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -126,16 +127,45 @@ TEST(Storm, OfProcessesIsAccountedForExactly) {
   EXPECT_EQ(storm.sink.accounted, 4 * kRounds);
 }
 
+// What siglongjmp out of a handler leaves: a claim without a claimer.
+TEST(Scratch, TakesBackWhatNobodyWillGiveBack) {
+  static ScratchPool pool;
+  constexpr size_t kGone = ScratchPool::kBuffers * 2;
+  auto claimers = std::make_unique<ScratchPool::Claimer[]>(kGone);
+  for (size_t i = 0; i < kGone; ++i) {
+    pool.Claim(&claimers[i]);
+    claimers[i].value = 0;
+  }
+  EXPECT_GE(pool.taken_back(), kGone - ScratchPool::kBuffers);
+  int got = 0;
+  for (int i = 0; i < 1000; ++i) got += ScratchBuffer(&pool).frames() != nullptr;
+  EXPECT_GE(got, 1000 - static_cast<int>(ScratchPool::kBuffers));
+}
+
+TEST(Scratch, TakesBackFromStacksThatAreUnmapped) {
+  static ScratchPool pool;
+  constexpr size_t kPage = 4096;
+  void* const stack =
+      mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(stack, MAP_FAILED);
+  auto* const claimers = static_cast<ScratchPool::Claimer*>(stack);
+  for (uint32_t i = 0; i < ScratchPool::kBuffers; ++i) ASSERT_NE(pool.Claim(&claimers[i]), nullptr);
+  EXPECT_EQ(pool.taken_back(), 0u);
+  munmap(stack, kPage);
+  EXPECT_EQ(ScratchBuffer(&pool).frames(), nullptr) << "but one was found to be free by that";
+  for (int i = 0; i < 100; ++i) EXPECT_NE(ScratchBuffer(&pool).frames(), nullptr);
+}
+
 TEST(Scratch, GivesEachBufferToOneAtATime) {
   static ScratchPool pool;
-  std::vector<uint64_t*> claimed;
-  for (uint32_t i = 0; i < ScratchPool::kBuffers; ++i) claimed.push_back(pool.Claim());
-  EXPECT_EQ(pool.Claim(), nullptr);
-  pool.Release(claimed[13]);
-  EXPECT_EQ(pool.Claim(), claimed[13]);
-  pool.ResetAfterFork();
-  EXPECT_EQ(pool.Claim(), claimed[0]);
-  pool.ResetAfterFork();
+  std::vector<std::unique_ptr<ScratchBuffer>> claimed(ScratchPool::kBuffers);
+  for (auto& buffer : claimed) buffer = std::make_unique<ScratchBuffer>(&pool);
+  EXPECT_EQ(ScratchBuffer(&pool).frames(), nullptr);
+  const uint64_t* const frames = claimed[13]->frames();
+  claimed[13].reset();
+  EXPECT_EQ(ScratchBuffer(&pool).frames(), frames);
+  claimed.clear();
+  EXPECT_EQ(pool.taken_back(), 0u) << "nobody was gone";
   std::atomic<uint64_t> shared{0};
   auto work = [&](uint64_t mark) {
     for (int i = 0; i < 20'000; ++i) {

@@ -2,9 +2,11 @@
 // Hosts that use the allocator in every way, early and late, in handlers, children and storms.
 // Every block is filled and read back, so one that is handed out twice is seen.
 #include <errno.h>
+#include <link.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,6 +14,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/ucontext.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -297,6 +301,63 @@ HOST_CASE(handlers_that_allocate, malloc_errno_changer, fast) {
 static void* OneBlock(void* unused) {
   (void)unused;
   return Filled(malloc(513), 513);
+}
+
+// Handlers that leave by siglongjmp whatever they interrupted, but for libc and the loader, which
+// may hold a lock: so also an allocation that an agent looks at.
+static sigjmp_buf left;
+static uintptr_t not_to_leave[2][2];
+static volatile sig_atomic_t may_leave, times_left;
+
+static int FindLibc(struct dl_phdr_info* info, size_t size, void* argument) {
+  (void)size;
+  int* found = argument;
+  if (strstr(info->dlpi_name, "/libc.so.6") == NULL && strstr(info->dlpi_name, "/ld-") == NULL) {
+    return 0;
+  }
+  uintptr_t end = 0;
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW(Phdr)* segment = &info->dlpi_phdr[i];
+    if (segment->p_type == PT_LOAD) end = info->dlpi_addr + segment->p_vaddr + segment->p_memsz;
+  }
+  not_to_leave[*found][0] = info->dlpi_addr;
+  not_to_leave[*found][1] = end;
+  return ++*found == 2;
+}
+
+static void Leave(int sig, siginfo_t* info, void* context) {
+  (void)sig, (void)info;
+  const ucontext_t* machine = context;
+  const uintptr_t at = (uintptr_t)machine->uc_mcontext.gregs[REG_RIP];
+  for (int i = 0; i < 2; i++) {
+    if (at >= not_to_leave[i][0] && at < not_to_leave[i][1]) return;
+  }
+  if (!may_leave) return;
+  may_leave = 0;
+  times_left = times_left + 1;
+  siglongjmp(left, 1);
+}
+
+HOST_CASE(handlers_that_leave_allocations, malloc_locker, fast) {
+  int found = 0;
+  dl_iterate_phdr(FindLibc, &found);
+  struct sigaction action = {.sa_sigaction = Leave, .sa_flags = SA_SIGINFO};
+  sigaction(SIGALRM, &action, NULL);
+  const struct itimerval every = {{0, 300}, {0, 300}};
+  setitimer(ITIMER_REAL, &every, NULL);
+  sigsetjmp(left, 1);
+  may_leave = 1;
+  while (times_left < 200) {
+    void* block = malloc(Opaque(100));
+    memset(block, 1, 100);
+    free(block);
+  }
+  may_leave = 0;
+  const struct itimerval never = {{0, 0}, {0, 0}};
+  setitimer(ITIMER_REAL, &never, NULL);
+  signal(SIGALRM, SIG_DFL);
+  Say("libc and loader %d, left often enough %d", found, times_left >= 200);
+  return 0;
 }
 
 HOST_CASE(storm_of_threads_that_allocate_once, thread_eater, fast) {
