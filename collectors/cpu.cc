@@ -4,7 +4,9 @@
 #include <algorithm>
 
 #include "collectors/safe/cpu_handler.h"
+#include "collectors/safe/cpu_timers.h"
 #include "collectors/safe/region_file.h"
+#include "collectors/safe/region_record.h"
 
 namespace sonde {
 namespace {
@@ -20,7 +22,8 @@ constexpr int kMaxHz = 1000;
 
 CpuCollector::CpuCollector(const Region& region, ProcessId process, int agent_tid,
                            UnwindTables* unwind, std::atomic<uint64_t>* shared_period_ns)
-    : unwind_(unwind),
+    : region_(region),
+      unwind_(unwind),
       shared_period_ns_(shared_period_ns),
       sweep_(region, process, agent_tid),
       folder_(region, Folder::Start::kFromNow) {
@@ -71,6 +74,7 @@ void CpuCollector::FoldNow() { Fold(MonotonicNs()); }
 
 void CpuCollector::Fold(uint64_t now_ns) {
   const bool changed = unwind_->Refresh();
+  unwind_->FinishDeferred(now_ns, this);
   if (watcher_ != nullptr) watcher_->BeforeFold(now_ns, changed);
   handed_over_ = false;
   folder_.Fold(now_ns);
@@ -90,7 +94,8 @@ void CpuCollector::Tick(uint64_t now_ns) {
   const bool fold = due && now_ns + kSlackNs >= next_fold_ns_;
   if (due && now_ns + (fold ? kSlackNs : 0) >= sweep_.next_ns()) sweep_.Sweep(now_ns);
   // Who came to new code comes to more of it.
-  next_build_ns_ = unwind_->BuildMissed() ? now_ns + kBuildIntervalNs : kNever;
+  const bool deferred = unwind_->FinishDeferred(now_ns, this);
+  next_build_ns_ = unwind_->BuildMissed() || deferred ? now_ns + kBuildIntervalNs : kNever;
   if (!fold) return;
   Fold(now_ns);
   next_fold_ns_ = now_ns + kFoldIntervalNs;
@@ -113,5 +118,11 @@ void CpuCollector::OnLost(Kind kind, DropReason reason, uint64_t events, uint64_
 }
 
 void CpuCollector::OnFoldEnd(uint64_t) {}
+
+void CpuCollector::OnFinished(const FinishedSample& finished) {
+  const DeferredSample& sample = *finished.sample;
+  RecordStack(region_, {finished.frames, finished.depth, StackFlags(finished.end)},
+              UnpackThread(sample.thread), Kind::kCpu, sample.events, sample.amount);
+}
 
 }  // namespace sonde

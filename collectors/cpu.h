@@ -34,7 +34,7 @@ class FoldWatcher {
   virtual void AfterFold(uint64_t now_ns, bool changed) = 0;
 };
 
-class CpuCollector : private FoldSink {
+class CpuCollector : private FoldSink, private FinishedSamples {
  public:
   // `unwind` outlives every handler that may be walking with its tables, so it is not ours to
   // destroy.
@@ -81,9 +81,11 @@ class CpuCollector : private FoldSink {
   void OnDelta(const FoldDelta& delta) override;
   void OnLost(Kind kind, DropReason reason, uint64_t events, uint64_t amount) override;
   void OnFoldEnd(uint64_t now_ns) override;
+  void OnFinished(const FinishedSample& finished) override;
   void ApplyRate();
   void Fold(uint64_t now_ns);
 
+  const Region region_;
   FoldWatcher* watcher_ = nullptr;
   UnwindTables* unwind_;
   std::atomic<uint64_t>* shared_period_ns_;

@@ -5,10 +5,11 @@
 // Owned and called by the agent thread only; not thread-safe. It hooks nothing and takes no lock:
 // loads and unloads show in the loader's list (unwind_tables_link_map.h) and in the first bytes of
 // each object, new JIT code in a flag that the walker sets, and what big objects need in the chunks
-// that walks have missed. Memory: tables, indexes, and what was replaced but may still be read lie
-// in an arena of the budget's size. What does not fit: chunks that were not used for kIdleClock
-// calls of Refresh make room; else the miss is counted, and walks go on by frame pointers. While it
-// builds it also holds one copy of an object's .eh_frame, or of a piece of it, and its rows.
+// that walks have missed, and in the samples whose walks were put off for that. Memory: tables,
+// indexes, and what was replaced but may still be read lie in an arena of the budget's size. What
+// does not fit: chunks that were not used for kIdleClock calls of Refresh make room; else the miss
+// is counted, and walks go on by frame pointers. While it builds it also holds one copy of an
+// object's .eh_frame, or of a piece of it, and its rows.
 //
 // A forked child reads the same tables through its own publication in the UnwindShare. It starts
 // with the root's index; when it has other objects than the root it gets one of its own. Children
@@ -24,6 +25,7 @@
 #include <vector>
 
 #include "collectors/process_memory.h"
+#include "collectors/safe/unwind.h"
 #include "collectors/safe/unwind_publication.h"
 #include "collectors/unwind_tables_arena.h"
 #include "collectors/unwind_tables_entry.h"
@@ -33,6 +35,20 @@
 namespace sonde {
 
 inline constexpr size_t kDefaultUnwindBudgetBytes = size_t{4} << 20;
+
+// A sample whose walk had to wait for tables, with its stack.
+struct FinishedSample {
+  const DeferredSample* sample = nullptr;
+  uint32_t depth = 0;
+  StackEnd end = StackEnd::kNoUnwindData;
+  uint64_t frames[kMaxDepth];
+};
+
+class FinishedSamples {
+ public:
+  virtual ~FinishedSamples() = default;
+  virtual void OnFinished(const FinishedSample& finished) = 0;
+};
 
 struct UnwindModuleStatus {
   std::string name;  // as in LoadedObject
@@ -62,6 +78,7 @@ struct UnwindStatus {
   uint64_t chunks_built = 0;
   uint64_t chunks_evicted = 0;
   uint64_t chunks_refused = 0;  // no room, and all that is there is in use
+  uint64_t deferred = 0;        // samples whose walks were finished by FinishDeferred
   // A sentence, or null: why the tables are not what they could be.
   const char* problem = nullptr;
 };
@@ -85,6 +102,11 @@ class UnwindTables {
   // often: while there are none it looks at a few cache lines for each. True if a new index was
   // published. Cold path only.
   bool BuildMissed();
+
+  // Finishes the walks of the samples that came before their tables, and builds these; at most
+  // what its share of CPU time permits, the rest stays for the next call. Call it often, and before
+  // samples are to be complete. True: there were such samples. Cold path only.
+  bool FinishDeferred(uint64_t now_ns, FinishedSamples* sink);
 
   // Builds the chunk of the root that holds `pc`, for a walk from outside. The same return value.
   // Cold path only.
@@ -132,6 +154,12 @@ class UnwindTables {
   bool ScanChild(const ProcessMemory& memory, UnwindPublication& publication, Child* child);
   void DropView(Child* child);
 
+  class DeferredWalk;
+  bool FinishOne(DeferredOwner owner, const DeferredSample& sample, UnwindBuildTools* tools,
+                 FinishedSamples* sink);
+  void RefillBuilds(uint64_t now_ns);
+
+  UnwindBuildTools ToolsForChunks();
   bool AnyMissed() const;
   void BuildMissedOf(UnwindPublication& publication, UnwindView& view, const ProcessMemory& memory,
                      UnwindBuildTools* tools);
@@ -169,6 +197,9 @@ class UnwindTables {
   uint64_t link_maps_ = 0;  // ReadLinkMaps()
   size_t next_check_ = 0;   // the root's object that is looked at next
   uint32_t next_child_ = 0;
+  uint64_t deferred_ns_ = 0;  // when samples were deferred last; 0: their memory is given back
+  uint64_t builds_left_ = 0;  // of chunks, for deferred samples
+  uint64_t refilled_ns_ = 0;
   uint64_t root_changes_ = 0;  // how often the root showed other objects
   // Refreshes to let pass before an unknown pc leads to a scan again, and how many after the next
   // scan that finds nothing.

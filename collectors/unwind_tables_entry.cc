@@ -47,9 +47,8 @@ UnwindEntry::Outcome UnwindEntry::BuildChunk(uint64_t pc, uint64_t now, const Pr
   const uint64_t high = std::min((number + 1) << kUnwindChunkShift, object_.text_high);
   if (coverage_ != UnwindCoverage::kOnDemand || low >= high) return Outcome::kNotHere;
   if (chunks_.contains(number)) return Outcome::kThere;
-  if (tools->chunks_left == 0) return Outcome::kNoRoom;
   PartialSection section(memory, object_);
-  UnwindBlock block;
+  UnwindBlock& block = tools->block;
   const auto outcome = section.Build(low, high, tools->builder, &block);
   if (outcome == PartialSection::Outcome::kNoMemory) throw std::bad_alloc();
   if (outcome == PartialSection::Outcome::kUnreadable) return Outcome::kFailed;
@@ -59,9 +58,12 @@ UnwindEntry::Outcome UnwindEntry::BuildChunk(uint64_t pc, uint64_t now, const Pr
   chunk.last_used = now;
   if (block.counts.functions != 0) {
     const size_t free = tools->arena.capacity() - tools->arena.used();
-    if (free >= block.bytes + tools->reserve) chunk.piece = tools->arena.Allocate(block.bytes);
+    const bool fits = free >= block.bytes + tools->reserve && tools->chunks_left != 0;
+    if (fits) chunk.piece = tools->arena.Allocate(block.bytes);
     if (chunk.piece.data == nullptr) return Outcome::kNoRoom;
     chunk.table = block.CopyTo(chunk.piece.data);
+  } else if (tools->chunks_left == 0) {
+    return Outcome::kNoRoom;
   }
   try {
     chunks_.emplace(number, chunk);

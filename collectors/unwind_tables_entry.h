@@ -58,6 +58,7 @@ struct UnwindBuildTools {
   size_t reserve = 0;           // what chunks leave free in the arena, for indexes
   UnwindRowBuilder builder{};
   TableMemory section_memory{};
+  UnwindBlock block{};  // the chunk that was built last, also when there was no room for it
 };
 
 class UnwindEntry {

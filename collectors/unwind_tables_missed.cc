@@ -25,14 +25,19 @@ bool UnwindTables::AnyMissed() const {
   return false;
 }
 
-bool UnwindTables::BuildMissed() {
-  if (!AnyMissed()) return false;
+UnwindBuildTools UnwindTables::ToolsForChunks() {
   UnwindBuildTools tools{memory_, arena_};
   tools.chunks_left = kMaxUnwindChunks;
   tools.reserve = arena_.capacity() / kReservedShare;
   for (const auto& entry : entries_) {
     tools.chunks_left -= std::min(tools.chunks_left, entry->chunks().size());
   }
+  return tools;
+}
+
+bool UnwindTables::BuildMissed() {
+  if (!AnyMissed()) return false;
+  UnwindBuildTools tools = ToolsForChunks();
   try {
     BuildMissedOf(root_.publication(), root_, memory_, &tools);
     BuildMissedOfChildren(&tools);

@@ -48,6 +48,8 @@ class UnwindView {
   bool Has(const UnwindEntry* entry) const;
 
   UnwindPublication& publication() const { return publication_; }
+  // The one that is published; null: none, or the root's.
+  const UnwindIndex* index() const { return static_cast<const UnwindIndex*>(index_.data); }
   const Entries& entries() const { return entries_; }
   const std::vector<CodeRange>& other_code() const { return other_code_; }
   bool dirty() const { return dirty_; }

@@ -39,6 +39,7 @@
 #include "collectors/safe/region_file.h"
 #include "collectors/safe/signal_block.h"
 #include "collectors/safe/sys.h"
+#include "collectors/stack_layout.h"
 
 namespace sonde::life {
 namespace {
@@ -95,7 +96,8 @@ UnwindShare* NewUnwindShare() {
 UnwindTables* TheUnwindTables(const Settings& settings) {
   if (g_unwind_tables == nullptr) {
     UnwindShare* const share = NewUnwindShare();
-    SetCpuUnwindTables(share);
+    UnwindShare* const before = SetCpuUnwindTables(share);
+    if (before != nullptr) LoseDeferredSamples(TreeRegion(), before);
     g_unwind_tables = new UnwindTables(CpuUnwindTables(), UnwindBudget(settings), share);
   } else {
     g_unwind_tables->OnNewAgentThread();
@@ -166,7 +168,8 @@ Agent::Agent()
   http::SetPollSignal(&g_poll_signal, &g_polling);
   // Held already by a thread that was paused, or by the parent of a child that took over.
   g_poll_signal.store(g_our_signal.load(std::memory_order_acquire), std::memory_order_seq_cst);
-  SetUpCpuHandler({TreeRegion(), &DefaultAction, &TreePeriodNs()});
+  SetStackLayout(FindStackLayout(ProcessMemory()));
+  SetUpCpuHandler({TreeRegion(), &DefaultAction, &TreePeriodNs(), &HurryAgentThread});
   crash_guard_.Open(sources_.executable(), g_self.took_over, UnixMs());
   listeners_.Open(config_.current(), context_.token.configured(), http::NowMs());
 }

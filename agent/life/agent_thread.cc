@@ -156,6 +156,11 @@ void WakeAgentThread() {
   if (tid != 0 && tid != sys::Gettid()) SendWake(tid);
 }
 
+void HurryAgentThread() {
+  const int tid = g_tid.load(std::memory_order_acquire);
+  if (tid != 0) TrySendWake(tid);
+}
+
 void WakePollingThread() {
   const int tid = g_tid.load(std::memory_order_acquire);
   const int signal = g_our_signal.load(std::memory_order_acquire);

@@ -23,6 +23,9 @@ bool StopAgentThread();
 // Interrupts the agent thread's wait. From any thread of the process.
 void WakeAgentThread();
 
+// The same from inside our handler: interrupts it if nothing speaks against it. Async-signal-safe.
+void HurryAgentThread();
+
 // The same, while our handler is certain to be installed still.
 void WakePollingThread();
 

@@ -133,6 +133,14 @@ KernelSigaction FromLibc(const struct sigaction& from) {
   return to;
 }
 
+// Under the lock, else the signal might be the host's again by the time it arrives.
+void SendWakeLocked(int tid) {
+  const int signal = g_our_signal.load(std::memory_order_acquire);
+  if (signal != 0 && signal == g_poll_signal.load(std::memory_order_seq_cst)) {
+    sys::Call(SYS_tgkill, sys::Getpid(), tid, signal);
+  }
+}
+
 }  // namespace
 
 int TakeSignal(SignalHandler handler, int wanted) {
@@ -230,12 +238,14 @@ bool HostSignalIsPending(int signal) {
 
 void SendWake(int tid) {
   SignalBlock block;
-  SpinGuard guard(
-      g_state.lock);  // else the signal might be the host's again by the time it arrives
-  const int signal = g_our_signal.load(std::memory_order_acquire);
-  if (signal != 0 && signal == g_poll_signal.load(std::memory_order_seq_cst)) {
-    sys::Call(SYS_tgkill, sys::Getpid(), tid, signal);
-  }
+  SpinGuard guard(g_state.lock);
+  SendWakeLocked(tid);
+}
+
+void TrySendWake(int tid) {
+  if (!g_state.lock.TryLock()) return;
+  SendWakeLocked(tid);
+  g_state.lock.Unlock();
 }
 
 void HostSignalAfterFork() {

@@ -57,6 +57,10 @@ bool SignalWasTaken();
 // Ends the wait of the agent's thread `tid`. Async-signal-safe.
 void SendWake(int tid);
 
+// The same from inside our handler, where every signal is blocked: does nothing when another thread
+// is about to change who has the signal. Async-signal-safe.
+void TrySendWake(int tid);
+
 // What the host believes of our signal; `set` (when not null) replaces it and must be a SIG_DFL
 // disposition.
 void HostDisposition(const struct sigaction* set, struct sigaction* old);

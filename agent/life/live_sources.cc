@@ -167,6 +167,7 @@ void LiveSources::AddTables(AgentStatus* status) const {
                     {"unwind_bytes", unwind.bytes},
                     {"unwind_bytes_max", unwind.budget_bytes},
                     {"unwind_misses", unwind.misses},
+                    {"unwind_deferred", unwind.deferred},
                     {"unwind_chunks_built", unwind.chunks_built},
                     {"unwind_chunks_evicted", unwind.chunks_evicted},
                     {"unwind_chunks_refused", unwind.chunks_refused}};

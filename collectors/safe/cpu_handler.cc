@@ -24,6 +24,9 @@ constinit ScratchPool g_scratch{};
 constinit UnwindPublication g_private_tables{};
 constinit std::atomic<UnwindPublication*> g_tables{&g_private_tables};
 constinit UnwindShare* g_shared_tables = nullptr;
+constinit std::atomic<DeferredSamples*> g_deferred{nullptr};  // null: samples cannot be deferred
+constinit std::atomic<uint32_t> g_owner_place{0};
+constinit std::atomic<int> g_owner_pid{0};
 constinit std::atomic<uint64_t> g_stale{0};
 constinit std::atomic<uint64_t> g_counted_ns{0};
 constinit std::atomic<uint32_t> g_no_word{0};
@@ -32,12 +35,9 @@ constinit PcRange g_unblock[kMaxUnblockRanges]{};
 constinit std::atomic<uint32_t> g_unblock_count{0};
 
 // Async-signal-safe.
-Registers RegistersOf(const ucontext_t& context) {
-  Registers out;
-  for (int i = 0; i < kGregCount; ++i) {
-    out.gpr[i] = static_cast<uint64_t>(context.uc_mcontext.gregs[i]);
-  }
-  return out;
+const Registers& RegistersOf(const ucontext_t& context) {
+  static_assert(sizeof(Registers) <= sizeof(context.uc_mcontext.gregs));
+  return reinterpret_cast<const Registers&>(context.uc_mcontext.gregs);
 }
 
 // Async-signal-safe. False when a few frames of ours would run into the end of the stack.
@@ -86,6 +86,23 @@ void CountBlocked(ThreadId thread, uint64_t events, uint64_t amount) {
   RecordStack(g_setup.region, stack, thread, Kind::kCpu, events, amount);
 }
 
+// Async-signal-safe. Not inlined: what it needs of the stack is not needed during a walk. True: the
+// walk waits for its tables, and the cold side will count the sample.
+__attribute__((noinline)) bool Defer(uint64_t missing_pc, const Registers& registers,
+                                     ThreadId thread, uint64_t events, uint64_t amount) {
+  DeferredSamples* const deferred = g_deferred.load(std::memory_order_acquire);
+  if (deferred == nullptr) return false;
+  const DeferredOwner owner{g_owner_place.load(std::memory_order_relaxed),
+                            g_owner_pid.load(std::memory_order_relaxed)};
+  bool hurry = false;
+  if (!deferred->Put(owner, registers, PackThread(thread), events, amount, &hurry)) return false;
+  // Where the copy does not reach, on another stack, tables are built one by one.
+  CpuUnwindTables().misses().Ask(missing_pc);
+  CpuUnwindTables().misses().CountWalk();
+  if (hurry && g_setup.wake_agent != nullptr) g_setup.wake_agent();
+  return true;
+}
+
 // Async-signal-safe.
 void CountStack(const ucontext_t& context, ThreadId thread, uint64_t events, uint64_t amount) {
   if (!HasRoom(context)) {
@@ -95,8 +112,13 @@ void CountStack(const ucontext_t& context, ThreadId thread, uint64_t events, uin
   if (buffer.frames() == nullptr) {
     return CountDrop(g_setup.region, Kind::kCpu, DropReason::kScratchBusy, events, amount);
   }
-  const WalkResult walk =
-      WalkStack(CpuUnwindTables(), RegistersOf(context), StackBounds{}, buffer.frames(), kMaxDepth);
+  const Registers& registers = RegistersOf(context);
+  WalkResult walk = WalkStack(CpuUnwindTables(), registers, StackBounds{}, buffer.frames(),
+                              kMaxDepth, WhenMissing::kOnlySay);
+  if (walk.not_built) {
+    if (Defer(walk.missing_pc, registers, thread, events, amount)) return;
+    walk = WalkStack(CpuUnwindTables(), registers, StackBounds{}, buffer.frames(), kMaxDepth);
+  }
   const StackContent stack{buffer.frames(), walk.depth, StackFlags(walk.end)};
   RecordStack(g_setup.region, stack, thread, Kind::kCpu, events, amount);
 }
@@ -200,15 +222,33 @@ InsideMark::~InsideMark() { word_->fetch_sub(1, std::memory_order_relaxed); }
 UnwindPublication& CpuUnwindTables() { return *g_tables.load(std::memory_order_acquire); }
 
 // Cold path only.
-void SetCpuUnwindTables(UnwindShare* share) {
+UnwindShare* SetCpuUnwindTables(UnwindShare* share) {
+  UnwindShare* const before = g_shared_tables;
+  g_deferred.store(nullptr, std::memory_order_release);
   g_shared_tables = share;
   g_tables.store(share != nullptr ? &share->root : &g_private_tables, std::memory_order_release);
+  g_owner_place.store(0, std::memory_order_relaxed);
+  g_owner_pid.store(sys::Getpid(), std::memory_order_relaxed);
+  if (share != nullptr) g_deferred.store(&share->deferred, std::memory_order_release);
+  return before;
+}
+
+// Cold path only.
+void LoseDeferredSamples(const Region& region, UnwindShare* share) {
+  share->deferred.Close();
+  share->deferred.TakeAll([&](DeferredOwner, const DeferredSample& sample) {
+    CountDrop(region, Kind::kCpu, DropReason::kNeverFinished, sample.events, sample.amount);
+    return true;
+  });
 }
 
 // Cold path only.
 void JoinCpuUnwindTables(uint32_t slot, int pid) {
   if (g_shared_tables == nullptr) return;
   g_tables.store(&g_shared_tables->Join(slot, pid), std::memory_order_release);
+  g_owner_place.store(slot % kMaxProcesses + 1, std::memory_order_relaxed);
+  g_owner_pid.store(pid, std::memory_order_relaxed);
+  g_deferred.store(&g_shared_tables->deferred, std::memory_order_release);
 }
 
 // Async-signal-safe.
@@ -223,6 +263,7 @@ void CpuHandlerAfterFork() {
   g_scratch.ResetAfterFork();
   // The parent's count of readers is not ours to raise.
   g_tables.store(&g_private_tables, std::memory_order_relaxed);
+  g_deferred.store(nullptr, std::memory_order_relaxed);
   g_inside.store(&g_no_word, std::memory_order_relaxed);
 }
 

@@ -46,6 +46,8 @@ struct CpuHandlerSetup {
   // What the tree's agent wants, 0: off. Timers of forked children, which it cannot reach, follow
   // at their expiry.
   std::atomic<uint64_t>* wanted_period_ns = nullptr;
+  // Many samples wait for the agent thread. Called in the handler, so async-signal-safe.
+  void (*wake_agent)() = nullptr;
 };
 void SetUpCpuHandler(const CpuHandlerSetup& setup);
 
@@ -79,7 +81,11 @@ class InsideMark {
 UnwindPublication& CpuUnwindTables();
 
 // Cold path only. Those of the tree, for the process that builds them; null: none could be had.
-void SetCpuUnwindTables(UnwindShare* share);
+// Returns those that this process walked with before and that nobody builds any more, or null.
+UnwindShare* SetCpuUnwindTables(UnwindShare* share);
+
+// Cold path only. Counts the samples that wait in a share which nobody serves any more as lost.
+void LoseDeferredSamples(const Region& region, UnwindShare* share);
 
 // Cold path only. In a fork child, before its first timer: `slot` is that of the process in the
 // region.

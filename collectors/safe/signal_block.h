@@ -42,6 +42,7 @@ class SpinLock {
       sys::Call(SYS_nanosleep, &step, 0L);
     }
   }
+  [[nodiscard]] bool TryLock() { return !held_.exchange(true, std::memory_order_acquire); }
   void Unlock() { held_.store(false, std::memory_order_release); }
   // In a fork child, where the holder may not exist.
   void Reset() { held_.store(false, std::memory_order_relaxed); }

@@ -13,6 +13,7 @@ constexpr uint64_t kPageSize = kProbePageSize;
 constexpr uint64_t kWord = 8;
 // Code after an epilogue still finds rbp below rsp: the kernel leaves these bytes alone.
 constexpr uint64_t kRedZone = 128;
+constexpr uint32_t kLongestCall = 7;
 constexpr uint64_t kNoLimit = ~uint64_t{0} & ~(kWord - 1);
 // Offset of the general registers in ucontext_t: uc_flags, uc_link, uc_stack come before.
 constexpr uint64_t kGregsInUcontext = 40;
@@ -35,12 +36,18 @@ struct Walk {
   bool exact;  // this is that frame: every register counts, and the pc is no return address
   StackEnd end;
   uint32_t unknown_pcs;
-  bool not_built;
+  uint64_t missing_pc;  // the first whose table is not built; 0: none
   UnwindMisses* misses;
+  const CopiedStack* copy;  // null: the walk reads memory itself
 };
 
 // For addresses on pages that were found readable. Async-signal-safe.
 inline uint64_t Load(uint64_t address) { return *reinterpret_cast<const uint64_t*>(address); }
+
+// Async-signal-safe.
+inline uint64_t LoadFromCopy(const CopiedStack& copy, uint64_t address) {
+  return Load(reinterpret_cast<uint64_t>(copy.bytes) + (address - copy.low));
+}
 
 // The end of what can be read from `page` on, within the next two pages. If the stack may reach
 // into the second, one probe across their border vouches for both. Async-signal-safe.
@@ -72,12 +79,12 @@ bool ReadWord(Walk& walk, uint64_t address, uint64_t* value) {
     return false;
   }
   if (address < walk.readable_low || address >= walk.readable_high) {
-    if (!MakeReadable(walk, address)) {
+    if (walk.copy != nullptr || !MakeReadable(walk, address)) {
       walk.end = StackEnd::kUnreadable;
       return false;
     }
   }
-  *value = Load(address);
+  *value = walk.copy == nullptr ? Load(address) : LoadFromCopy(*walk.copy, address);
   return true;
 }
 
@@ -112,21 +119,33 @@ bool End(Walk& walk, StackEnd end) {
 // Async-signal-safe.
 bool InKnownCode(const Walk& walk, uint64_t pc) { return walk.index->Find(pc) != nullptr; }
 
-// The code bytes before `address` are a call, as far as they can be read: the last byte of a call
-// with a 32-bit target is 4 bytes after its opcode e8; an indirect one is ff /2. Async-signal-safe.
-bool FollowsCall(const Walk& walk, uint64_t address) {
-  const UnwindModule* module = walk.index->Find(address - 1);
-  if (module == nullptr || address - module->low < 7) return false;
-  const uint64_t start = address - 7;
-  if (!PageReadable(start & ~(kPageSize - 1)) || !PageReadable((address - 1) & ~(kPageSize - 1))) {
-    return false;
-  }
-  const auto* code = reinterpret_cast<const uint8_t*>(start);
+// Whether these bytes end in a call: the last byte of one with a 32-bit target is 4 bytes after its
+// opcode e8; an indirect one is ff /2. Async-signal-safe.
+bool EndInCall(const uint8_t* code) {
   if (code[2] == 0xe8) return true;
   for (unsigned i : {0u, 1u, 3u, 4u, 5u}) {  // lengths 7, 6, 4, 3, 2
     if (code[i] == 0xff && (code[i + 1] & 0x38) == 0x10) return true;
   }
   return code[1] == 0xff && (code[2] & 0x38) == 0x10;
+}
+
+// On the cold side nobody runs the code that is looked at: it may go at any moment. Not inlined, as
+// handlers have no room for what they never use. Async-signal-safe.
+__attribute__((noinline)) bool ReadsAsCall(const CopiedStack& copy, uint64_t start) {
+  uint8_t code[kLongestCall];
+  return copy.read_code(copy.context, start, code, sizeof(code)) && EndInCall(code);
+}
+
+// The code bytes before `address` are a call, as far as they can be read. Async-signal-safe.
+bool FollowsCall(const Walk& walk, uint64_t address) {
+  const UnwindModule* module = walk.index->Find(address - 1);
+  if (module == nullptr || address - module->low < kLongestCall) return false;
+  const uint64_t start = address - kLongestCall;
+  if (walk.copy != nullptr) return ReadsAsCall(*walk.copy, start);
+  if (!PageReadable(start & ~(kPageSize - 1)) || !PageReadable((address - 1) & ~(kPageSize - 1))) {
+    return false;
+  }
+  return EndInCall(reinterpret_cast<const uint8_t*>(start));
 }
 
 // Takes the word at `slot` for the return address, if code is known before it that ends in a call.
@@ -182,7 +201,7 @@ bool StepWithoutRule(Walk& walk) {
 // A walk that is cut sees one missing table; its callers' are asked for in one go, by what looks
 // like their return addresses. A wrong guess costs the builder a chunk that nobody uses.
 // Async-signal-safe.
-void AskForCallers(Walk& walk) {
+__attribute__((noinline)) void AskForCallers(Walk& walk) {
   constexpr uint64_t kReach = 4096;
   const StackEnd end = walk.end;
   const uint64_t from = (walk.sp + kWord - 1) & ~(kWord - 1);
@@ -198,7 +217,7 @@ void AskForCallers(Walk& walk) {
 
 // Asks for the table, and goes on as far as that is possible without. Async-signal-safe.
 bool StepBeforeTableIsBuilt(Walk& walk) {
-  walk.not_built = true;
+  if (walk.missing_pc == 0) walk.missing_pc = walk.after - 1;
   if (walk.misses != nullptr) walk.misses->Ask(walk.after - 1);
   if (StepWithoutRule(walk)) return true;
   if (walk.end == StackEnd::kNoUnwindData) walk.end = StackEnd::kTableNotBuilt;
@@ -319,9 +338,17 @@ UnwindRule RuleOf(const UnwindTable& module, UnwindRow row) {
   return rule;
 }
 
+// The range of code that `pc` is in, with its table if one can be had. Async-signal-safe.
+const UnwindModule* FindModule(const Walk& walk, uint64_t pc) {
+  const UnwindModule* const module = walk.index->Find(pc);
+  if (module == nullptr || !module->on_demand || walk.copy == nullptr) return module;
+  const UnwindModule* const built = walk.copy->build(walk.copy->context, pc);
+  return built != nullptr ? built : module;
+}
+
 // One frame of any kind. False: the walk has ended. Async-signal-safe.
 __attribute__((noinline)) bool Step(Walk& walk) {
-  walk.module = walk.index->Find(walk.after - 1);
+  walk.module = FindModule(walk, walk.after - 1);
   if (walk.module == nullptr) ++walk.unknown_pcs;
   if (walk.module != nullptr && walk.module->on_demand) return StepBeforeTableIsBuilt(walk);
   if (walk.module == nullptr || walk.module->rows == nullptr) return StepWithoutRule(walk);
@@ -393,7 +420,7 @@ inline void FastSteps(Walk& walk) {
 __attribute__((noinline)) bool IsPlantedStart(const Walk& walk, uint64_t after) {
   constexpr UnwindRow kAtEntry = 1;  // rsp + 8, and rbp is the caller's
   static_assert(static_cast<UnwindRow>(CfaKind::kRsp) << kRowCfaShift == 0);
-  const UnwindModule* module = walk.index->Find(after);
+  const UnwindModule* module = FindModule(walk, after);
   if (module == nullptr || module->rows == nullptr) return false;
   const UnwindRow rule = module->Find(after + 1) & ((1u << 24) - 1);
   return rule == kAtEntry && !FollowsCall(walk, after);
@@ -420,6 +447,33 @@ void FinishFiber(Walk& walk) {
   }
 }
 
+// The walk at its first frame. Async-signal-safe.
+inline void Begin(Walk& walk, const UnwindIndex* index, const Registers& registers,
+                  uint64_t* frames_out, uint32_t max_frames) {
+  walk.index = index;
+  walk.module = index->Find(registers.gpr[kRip]);
+  walk.frames = frames_out;
+  walk.depth = 1;
+  walk.max_frames = max_frames;
+  walk.after = registers.gpr[kRip] + 1;
+  walk.sp = registers.gpr[kRsp];
+  walk.rbp = registers.gpr[kRbp];
+  walk.gregs = reinterpret_cast<uint64_t>(registers.gpr);
+  walk.gregs_on_stack = false;
+  walk.exact = true;
+  walk.end = StackEnd::kDepthLimit;
+  walk.unknown_pcs = 0;
+  walk.missing_pc = 0;
+  walk.misses = nullptr;
+  walk.copy = nullptr;
+}
+
+// Async-signal-safe.
+inline WalkResult Finish(Walk& walk) {
+  FinishFiber(walk);
+  return {walk.depth, walk.end, walk.unknown_pcs != 0, walk.missing_pc != 0, walk.missing_pc};
+}
+
 }  // namespace
 
 WalkResult WalkStack(const UnwindIndex* index, const Registers& registers,
@@ -429,14 +483,7 @@ WalkResult WalkStack(const UnwindIndex* index, const Registers& registers,
   frames_out[0] = registers.gpr[kRip];
   if (index == nullptr) return {1, StackEnd::kNoUnwindData, /*unknown_pc=*/true};
   Walk walk;
-  walk.index = index;
-  walk.module = index->Find(registers.gpr[kRip]);
-  walk.frames = frames_out;
-  walk.depth = 1;
-  walk.max_frames = max_frames;
-  walk.after = registers.gpr[kRip] + 1;
-  walk.sp = registers.gpr[kRsp];
-  walk.rbp = registers.gpr[kRbp];
+  Begin(walk, index, registers, frames_out, max_frames);
   walk.readable_low = reinterpret_cast<uint64_t>(&walk) & ~(kPageSize - 1);
   walk.readable_high = walk.readable_low + kPageSize;
   if (bounds.readable && walk.sp >= bounds.low && walk.sp < bounds.high) {
@@ -445,28 +492,42 @@ WalkResult WalkStack(const UnwindIndex* index, const Registers& registers,
   }
   walk.bounds = &bounds;
   walk.limit = LimitOf(bounds, walk.sp);
-  walk.gregs = reinterpret_cast<uint64_t>(registers.gpr);
-  walk.gregs_on_stack = false;
-  walk.exact = true;
-  walk.end = StackEnd::kDepthLimit;
-  walk.unknown_pcs = 0;
-  walk.not_built = false;
   walk.misses = misses;
   do {
     FastSteps(walk);
   } while (walk.depth < max_frames && Step(walk));
-  FinishFiber(walk);
-  return {walk.depth, walk.end, walk.unknown_pcs != 0, walk.not_built};
+  return Finish(walk);
 }
 
 WalkResult WalkStack(UnwindPublication& publication, const Registers& registers,
-                     const StackBounds& bounds, uint64_t* frames_out, uint32_t max_frames) {
+                     const StackBounds& bounds, uint64_t* frames_out, uint32_t max_frames,
+                     WhenMissing when_missing) {
   const UnwindPublication::Reader reader(publication);
+  UnwindMisses* const misses = when_missing == WhenMissing::kAsk ? &publication.misses() : nullptr;
   const WalkResult result =
-      WalkStack(reader.index(), registers, bounds, frames_out, max_frames, &publication.misses());
+      WalkStack(reader.index(), registers, bounds, frames_out, max_frames, misses);
   if (result.unknown_pc) publication.NoteUnknownPc();
-  if (result.not_built) publication.misses().CountWalk();
+  if (result.not_built && misses != nullptr) misses->CountWalk();
   return result;
+}
+
+// Cold path only. Every frame is taken by Step: FastSteps reads memory where it lies.
+WalkResult WalkCopiedStack(const UnwindIndex* index, const Registers& registers,
+                           const CopiedStack& copy, uint64_t* frames_out, uint32_t max_frames) {
+  if (max_frames == 0) return {0, StackEnd::kDepthLimit};
+  frames_out[0] = registers.gpr[kRip];
+  if (index == nullptr) return {1, StackEnd::kNoUnwindData, /*unknown_pc=*/true};
+  const StackBounds unknown;
+  Walk walk;
+  Begin(walk, index, registers, frames_out, max_frames);
+  walk.readable_low = copy.low;
+  walk.readable_high = copy.high;
+  walk.bounds = &unknown;
+  walk.limit = kNoLimit;
+  walk.copy = &copy;
+  while (walk.depth < max_frames && Step(walk)) {
+  }
+  return Finish(walk);
 }
 
 }  // namespace sonde

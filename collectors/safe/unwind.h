@@ -16,17 +16,13 @@
 // stack by the return address at rsp.
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "collectors/safe/unwind_index.h"
 #include "collectors/safe/unwind_publication.h"
 
 namespace sonde {
-
-// In the order of the kernel's signal frame: ucontext_t's uc_mcontext.gregs starts with the same.
-struct Registers {
-  uint64_t gpr[kGregCount];
-};
 
 // The stack that the walk starts on, [low, high); {0, 0} when unknown. A walk that starts outside
 // takes no notice of it; one that starts inside ends at `high`. `low` may be too low (0 will do).
@@ -50,7 +46,11 @@ struct WalkResult {
   StackEnd end = StackEnd::kNoUnwindData;
   bool unknown_pc = false;  // a pc outside every executable range of the index was met
   bool not_built = false;   // a pc whose table is made on demand was met before it was made
+  uint64_t missing_pc = 0;  // the first of those
 };
+
+// Whether a walk that misses a table asks for it, and for what else it would have come to.
+enum class WhenMissing : uint8_t { kAsk, kOnlySay };
 
 // Registers of the caller, as after the return from this function. Async-signal-safe.
 __attribute__((always_inline)) inline void CaptureRegisters(Registers* out) {
@@ -76,6 +76,25 @@ WalkResult WalkStack(const UnwindIndex* index, const Registers& registers,
 // The same with the index that is published now; notes what the builder has to look into.
 // Async-signal-safe.
 WalkResult WalkStack(UnwindPublication& publication, const Registers& registers,
-                     const StackBounds& bounds, uint64_t* frames_out, uint32_t max_frames);
+                     const StackBounds& bounds, uint64_t* frames_out, uint32_t max_frames,
+                     WhenMissing when_missing = WhenMissing::kAsk);
+
+// A piece of a stack as it was, for a walk that is made later: [low, high) of it lies at `bytes`.
+struct CopiedStack {
+  uint64_t low = 0;  // aligned to 8, as is high
+  uint64_t high = 0;
+  const uint8_t* bytes = nullptr;
+  // The table for `pc`, which lies in a range of the index that is made on demand; null: there is
+  // none to be had. What it returns is good until the next call.
+  const UnwindModule* (*build)(void* context, uint64_t pc) = nullptr;
+  // Code at `address`. False: it cannot be read.
+  bool (*read_code)(void* context, uint64_t address, void* out, size_t size) = nullptr;
+  void* context = nullptr;
+};
+
+// The same walk over a copy: reads no memory but the copy, and gets the tables that it misses. Cold
+// path only.
+WalkResult WalkCopiedStack(const UnwindIndex* index, const Registers& registers,
+                           const CopiedStack& copy, uint64_t* frames_out, uint32_t max_frames);
 
 }  // namespace sonde

@@ -44,6 +44,12 @@ enum Greg : uint8_t {
   kGregCount,
 };
 
+// In the order of the kernel's signal frame: ucontext_t's uc_mcontext.gregs starts with the same.
+// may_alias: a handler takes them where the kernel put them.
+struct __attribute__((may_alias)) Registers {
+  uint64_t gpr[kGregCount];
+};
+
 // How the canonical frame address (the caller's rsp) is found. The return address is at CFA - 8.
 enum class CfaKind : uint8_t {
   kRsp,       // rsp + offset

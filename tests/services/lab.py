@@ -4,6 +4,7 @@
 A scenario notes what a user of the service sees; notes of the two runs must be equal. Processes are started and
 ended by pid, and everything is bounded in time.
 """
+import glob
 import json
 import os
 import signal
@@ -96,6 +97,19 @@ class Lab:
         elif self.agent:
             self.profiles.append("the agent does not listen")
         if worker and worker.wait(60):
+            self.profiles.append(f"the load ended with {worker.returncode}")
+
+    def profile_process(self, pid, load, seconds=4):
+        """Takes the CPU profile of a process that has an agent of its own, beside the one that holds the port."""
+        worker = subprocess.Popen(load, env=self.environment(False), cwd=self.directory, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        sockets = []
+        if self.agent and self.wait_for(lambda: sockets.extend(glob.glob(self.path(f"run/*-{pid}-*.sock"))) or sockets, 15):
+            self.profiles.append(check_profile(f"http://localhost/debug/pprof/profile?seconds={seconds}",
+                                               self.path("cpu.pb.gz"), socket=sockets[0]))
+        elif self.agent:
+            self.profiles.append(f"process {pid} has no agent")
+        if worker.wait(60):
             self.profiles.append(f"the load ended with {worker.returncode}")
 
     def close(self):

@@ -37,8 +37,10 @@ class ProfileCheck:
             "; ".join(["", *self.problems])
 
 
-def fetch(url, path):
-    done = subprocess.run(["curl", "-sS", "--fail", "--max-time", "60", "-o", path, url], capture_output=True, text=True)
+def fetch(url, path, socket=None):
+    through = ["--unix-socket", socket] if socket else []
+    done = subprocess.run(["curl", "-sS", "--fail", "--max-time", "60", *through, "-o", path, url], capture_output=True,
+                          text=True)
     if done.returncode:
         raise RuntimeError(f"{url}: {done.stderr}")
 
@@ -65,8 +67,8 @@ def parse(text):
     return [(count, [names.get(number, "?") for number in stack]) for count, stack in samples]
 
 
-def check_profile(url, path, roots=ROOT, functions=None):
-    fetch(url, path)
+def check_profile(url, path, roots=ROOT, functions=None, socket=None):
+    fetch(url, path, socket)
     return measure(path, roots, functions or {})
 
 

@@ -31,7 +31,7 @@ listen l
 """
 LOAD = f"""
 import socket, time
-end = time.time() + 6
+end = time.time() + 12
 while time.time() < end:
     s = socket.create_connection(("127.0.0.1", {PORT})); s.settimeout(5)
     for i in range(100):
@@ -55,7 +55,10 @@ def run(lab):
     lab.note(f"checked {lab.run(['haproxy', '-c', '-f', config], preload=True).returncode}")
     master = lab.start(["haproxy", "-W", "-db", "-f", config], ready=lambda: can_connect(PORT))
     lab.note([get("/answer"), get("/page"), get("/aaaaaaaaaa")])
-    lab.profile(load=["/usr/bin/python3", "-c", LOAD])
+    # The master executes itself anew after the fork, so the worker's agent is its own, a few seconds later.
+    with open(f"/proc/{master.pid}/task/{master.pid}/children", encoding="utf-8") as children:
+        worker = int(children.read().split()[0])
+    lab.profile_process(worker, ["/usr/bin/python3", "-c", LOAD])
     master.send_signal(signal.SIGUSR2)
     lab.note(f"reloaded {lab.wait_for(lambda: 'Reloading' in lab.log('haproxy') or 'New worker' in lab.log('haproxy'))}")
     lab.wait_for(lambda: False, 1)

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Samples that came before the tables: their walks are finished over the copies of their stacks,
+// and every chunk on the way is built. Where there is no room for a chunk it is built for this one
+// walk.
+#include <algorithm>
+#include <new>
+
+#include "collectors/unwind_tables.h"
+
+namespace sonde {
+namespace {
+
+// Chunks that may be built for this: 0.05 ms each, so at most 2 % of a core in the long run, and
+// enough at once for the first seconds of a compiler.
+constexpr uint64_t kBuildsPerSecond = 400;
+constexpr uint64_t kMostBuilds = 4096;
+constexpr uint64_t kMemoryIdleNs = 5'000'000'000;
+
+}  // namespace
+
+// What the walk over one copy asks for.
+class UnwindTables::DeferredWalk {
+ public:
+  DeferredWalk(UnwindTables* tables, UnwindView* view, const ProcessMemory& memory,
+               UnwindBuildTools* tools)
+      : tables_(tables), view_(view), memory_(memory), tools_(tools) {}
+
+  // False: the time for building is used up; it is to be tried again.
+  bool Run(const DeferredSample& sample, FinishedSample* out) {
+    CopiedStack copy;
+    copy.low = sample.low;
+    copy.high = sample.low + std::min<uint64_t>(sample.stack_bytes, sizeof(sample.stack));
+    copy.bytes = sample.stack;
+    copy.build = [](void* self, uint64_t pc) {
+      return static_cast<DeferredWalk*>(self)->Build(pc);
+    };
+    copy.read_code = [](void* self, uint64_t address, void* bytes, size_t size) {
+      return static_cast<DeferredWalk*>(self)->memory_.Read(address, bytes, size);
+    };
+    copy.context = this;
+    const WalkResult walk =
+        WalkCopiedStack(view_->index(), sample.registers, copy, out->frames, kMaxDepth);
+    if (walk.unknown_pc) view_->publication().NoteUnknownPc();
+    out->depth = walk.depth;
+    out->end = walk.end;
+    return !out_of_builds_;
+  }
+
+ private:
+  const UnwindModule* Show(const UnwindTable& table) {
+    static_cast<UnwindTable&>(shown_) = table;
+    return &shown_;
+  }
+
+  const UnwindModule* Build(uint64_t pc) {
+    UnwindEntry* const entry = view_->Find(pc);
+    if (entry == nullptr) return nullptr;
+    const auto there = entry->chunks().find(pc >> kUnwindChunkShift);
+    if (there != entry->chunks().end()) return Show(there->second.table);
+    if (tables_->builds_left_ == 0) {
+      out_of_builds_ = true;
+      return nullptr;
+    }
+    --tables_->builds_left_;
+    const UnwindEntry::Outcome outcome = entry->BuildChunk(pc, tables_->clock_, memory_, tools_);
+    tables_->Count(entry, outcome);
+    if (outcome == UnwindEntry::Outcome::kNoRoom) return Show(tools_->block.module);
+    const auto built = entry->chunks().find(pc >> kUnwindChunkShift);
+    return built != entry->chunks().end() ? Show(built->second.table) : nullptr;
+  }
+
+  UnwindTables* const tables_;
+  UnwindView* const view_;
+  const ProcessMemory& memory_;
+  UnwindBuildTools* const tools_;
+  UnwindModule shown_;
+  bool out_of_builds_ = false;
+};
+
+bool UnwindTables::FinishDeferred(uint64_t now_ns, FinishedSamples* sink) {
+  if (share_ == nullptr) return false;
+  DeferredSamples& samples = share_->deferred;
+  if (!samples.any()) {
+    if (deferred_ns_ != 0 && now_ns > deferred_ns_ + kMemoryIdleNs) {
+      samples.ReturnMemory();
+      deferred_ns_ = 0;
+    }
+    return false;
+  }
+  deferred_ns_ = now_ns;
+  RefillBuilds(now_ns);
+  Reclaim();
+  UnwindBuildTools tools = ToolsForChunks();
+  try {
+    samples.TakeAll([&](DeferredOwner owner, const DeferredSample& sample) {
+      return FinishOne(owner, sample, &tools, sink);
+    });
+    if (std::exchange(room_wanted_, false)) MakeRoom();
+  } catch (const std::bad_alloc&) {
+    ++counters_.failures;
+  }
+  samples.FreeAbandoned([this](DeferredOwner owner) {
+    return owner.place != 0 && share_->children[owner.place - 1].pid() != owner.pid;
+  });
+  PublishDirty();
+  return true;
+}
+
+bool UnwindTables::FinishOne(DeferredOwner owner, const DeferredSample& sample,
+                             UnwindBuildTools* tools, FinishedSamples* sink) {
+  FinishedSample finished;
+  finished.sample = &sample;
+  const auto child = owner.place != 0 ? children_.find(owner.place - 1) : children_.end();
+  bool done;
+  if (child == children_.end() || child->second.view == nullptr) {
+    done = DeferredWalk(this, &root_, memory_, tools).Run(sample, &finished);
+  } else {
+    const ProcessMemory memory(child->second.pid);
+    done = DeferredWalk(this, child->second.view.get(), memory, tools).Run(sample, &finished);
+  }
+  if (!done) return false;
+  ++counters_.deferred;
+  sink->OnFinished(finished);
+  return true;
+}
+
+void UnwindTables::RefillBuilds(uint64_t now_ns) {
+  constexpr uint64_t kNsPerBuild = 1'000'000'000 / kBuildsPerSecond;
+  const uint64_t more = (now_ns - refilled_ns_) / kNsPerBuild;
+  refilled_ns_ += more * kNsPerBuild;
+  builds_left_ = std::min(builds_left_ + more, kMostBuilds);
+}
+
+}  // namespace sonde
