@@ -17,7 +17,9 @@ constexpr double kMargin = 10;
 constexpr double kTop = 56;
 constexpr double kRow = 18;
 constexpr double kNarrowestBox = 0.5;
-constexpr double kLetter = 6.6;  // of 11 px monospace
+constexpr double kLetter = 6.6;       // of 11 px monospace
+constexpr double kTitleSize = 15;     // at most, in pixels
+constexpr double kLetterShare = 0.6;  // a letter's mean width, of that
 constexpr size_t kMaxBoxes = 50'000;
 constexpr size_t kMaxDepth = 1'000;
 
@@ -72,7 +74,10 @@ class Drawing {
     out_ = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + Fixed(kWidth, 0) +
            "\" height=\"" + height + "\" viewBox=\"0 0 " + Fixed(kWidth, 0) + " " + height +
            "\">\n" + kStyle + "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n";
-    Text(kMargin, 22, "class=\"t\"", title_);
+    // A long title gets smaller letters rather than none at its end.
+    const double letter = (kWidth - 2 * kMargin) / static_cast<double>(title_.size() + 1);
+    const double size = std::clamp(letter / kLetterShare, 8.0, kTitleSize);
+    Text(kMargin, 22, "class=\"t\" style=\"font-size:" + Fixed(size, 1) + "px\"", title_);
     Text(kMargin, 42, "class=\"s\"",
          view_.value().type + ": " + FormatValue(view_.shown(), view_.value().unit) + ", " +
              Percent(view_.shown(), view_.total()) + " of all; callers above what they call");
