@@ -96,15 +96,24 @@ void SendFrames(int fd, size_t request, size_t index, const std::vector<SourceFr
   message.Send(fd);
 }
 
+// Not under sanitizers, whose shadow memory is an address space of its own.
+void LimitTo(size_t address_space_bytes) {
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  const rlimit space = {address_space_bytes, address_space_bytes};
+  setrlimit(RLIMIT_AS, &space);
+#else
+  static_cast<void>(address_space_bytes);
+#endif
+  const rlimit none = {0, 0};
+  setrlimit(RLIMIT_CORE, &none);
+}
+
 // In the worker: never returns.
 [[noreturn]] void Work(int fd, const std::vector<LineRequest>& requests, size_t first,
                        const std::string& debug_path, const WorkerLimits& limits) {
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) signal(number, SIG_DFL);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  const rlimit space = {limits.address_space_bytes, limits.address_space_bytes};
-  const rlimit none = {0, 0};
-  setrlimit(RLIMIT_AS, &space);
-  setrlimit(RLIMIT_CORE, &none);
+  LimitTo(limits.address_space_bytes);
   // A server of debug files that does not answer must not eat the time of all objects.
   setenv("DEBUGINFOD_TIMEOUT", "10", 0);
   setenv("DEBUGINFOD_MAXTIME", "20", 0);
