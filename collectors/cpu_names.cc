@@ -12,6 +12,23 @@ std::string LeafNameOf(uint64_t first_frame) {
   return name == nullptr ? std::string() : name;
 }
 
+const char* RootNameOf(StackEnd end, bool in_generated) {
+  switch (end) {
+    case StackEnd::kRoot:
+      return nullptr;
+    case StackEnd::kDepthLimit:
+      return "[stack truncated]";
+    case StackEnd::kNoUnwindData:
+      return in_generated ? "[JIT without frame pointers]" : "[no unwind data]";
+    case StackEnd::kBadFrame:
+    case StackEnd::kUnreadable:
+      return in_generated ? "[JIT without frame pointers]" : "[stack unreadable]";
+    case StackEnd::kTableNotBuilt:
+      return "[unwind table not built]";
+  }
+  return "[stack cut]";  // by a newer version, in a region file
+}
+
 std::string LeafNameOf(const FoldLoss& loss) {
   std::string reason = DropReasonName(loss.reason);
   std::ranges::replace(reason, '_', ' ');

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "collectors/fold_counts.h"
+#include "collectors/safe/unwind.h"
 
 namespace sonde {
 
@@ -15,5 +16,9 @@ std::string LeafNameOf(uint64_t first_frame);
 
 // "[lost: stack table full]".
 std::string LeafNameOf(const FoldLoss& loss);
+
+// Why a stack does not reach its root, as its outermost frame; null when it does. `in_generated`:
+// its last frame lies in code that the program made at run time.
+const char* RootNameOf(StackEnd end, bool in_generated);
 
 }  // namespace sonde

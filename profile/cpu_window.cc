@@ -52,6 +52,7 @@ ProfileOptions CpuProfileOptions(const CpuWindow& window) {
 bool AddCpuSample(const CpuSample& sample, std::string_view thread, size_t address_space,
                   ProfileBuilder* builder) {
   const std::string_view leaf[] = {sample.synthetic_leaf};
+  const std::string_view root[] = {sample.synthetic_root};
   const int64_t values[] = {sample.count, sample.cpu_ns};
   const SampleLabel labels[] = {{.key = "thread", .text = thread, .unit = {}},
                                 {.key = "tid", .text = {}, .number = sample.tid, .unit = {}},
@@ -59,6 +60,7 @@ bool AddCpuSample(const CpuSample& sample, std::string_view thread, size_t addre
   SampleInput input;
   input.frames = sample.frames;
   if (!sample.synthetic_leaf.empty()) input.leaf_names = leaf;
+  if (!sample.synthetic_root.empty()) input.root_names = root;
   input.values = values;
   // A label without a text would be read as the number 0.
   input.labels = std::span(labels).subspan(thread.empty() ? 1 : 0);

@@ -18,6 +18,7 @@ namespace sonde {
 struct CpuSample {
   std::vector<uint64_t> frames;  // leaf first; frames[0] is a pc, the others are return addresses
   std::string synthetic_leaf;    // "[signal blocked]" and the like, leaf-most; empty: none
+  std::string synthetic_root;    // why the frames end before the root; empty: they do not
   std::string thread_name;
   int pid = 0;
   int tid = 0;

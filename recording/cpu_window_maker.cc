@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "collectors/cpu_names.h"
+#include "collectors/safe/cpu_handler.h"
 
 namespace sonde {
 
@@ -28,17 +29,32 @@ void CpuWindowMaker::BeginPiece(const Interval& time) {
   window_.to_unix_ns = UnixOf(time.to_ns);
 }
 
-void CpuWindowMaker::AddSample(std::span<const uint64_t> frames, const FoldThread& thread,
-                               uint64_t events, uint64_t amount, const Interval& time) {
+bool CpuWindowMaker::IsGenerated(int space, uint64_t address) const {
+  if (space < 0) return false;
+  const std::vector<Mapping>& mappings = window_.spaces[static_cast<size_t>(space)];
+  const auto at = std::ranges::find_if(
+      mappings, [address](const Mapping& mapping) { return mapping.Contains(address); });
+  return at != mappings.end() && at->IsGenerated();
+}
+
+void CpuWindowMaker::AddSample(const Stack& stack, const FoldThread& thread, uint64_t events,
+                               uint64_t amount, const Interval& time) {
   CpuSample sample;
   sample.thread_name = thread.name;
   sample.pid = thread.pid;
   sample.tid = thread.tid;
   sample.count = static_cast<int64_t>(events);
   sample.cpu_ns = static_cast<int64_t>(amount);
-  sample.synthetic_leaf = LeafNameOf(frames[0]);
-  if (sample.synthetic_leaf.empty()) sample.frames.assign(frames.begin(), frames.end());
+  sample.synthetic_leaf = LeafNameOf(stack.frames[0]);
   sample.space = SpaceOf(thread.pid, time);
+  if (sample.synthetic_leaf.empty()) {
+    sample.frames.assign(stack.frames.begin(), stack.frames.end());
+    const StackEnd end = StackEndOf(stack.flags);
+    // The last frame is a return address, unless it is the only one.
+    const uint64_t last = stack.frames.back() - (stack.frames.size() > 1 ? 1 : 0);
+    const char* root = RootNameOf(end, end != StackEnd::kRoot && IsGenerated(sample.space, last));
+    if (root != nullptr) sample.synthetic_root = root;
+  }
   window_.samples.push_back(std::move(sample));
 }
 
@@ -57,7 +73,7 @@ void CpuWindowMaker::AddPiece(const FoldProfile& piece) {
   BeginPiece(time);
   for (const FoldSample& sample : piece.samples) {
     if (sample.kind == Kind::kCpu)
-      AddSample(sample.frames, sample.thread, sample.events, sample.amount, time);
+      AddSample({sample.frames, sample.flags}, sample.thread, sample.events, sample.amount, time);
   }
   for (const FoldLoss& loss : piece.losses) AddLoss(loss);
 }
@@ -69,8 +85,8 @@ void CpuWindowMaker::AddPiece(const Capture::Piece& piece) {
   window_.samples.reserve(window_.samples.size() + entries.size());
   for (const FoldCounts::Entry& entry : entries) {
     if (entry.kind == Kind::kCpu)
-      AddSample(entry.frames, piece.counts.threads()[entry.thread], entry.events, entry.amount,
-                time);
+      AddSample({entry.frames, entry.flags}, piece.counts.threads()[entry.thread], entry.events,
+                entry.amount, time);
   }
   for (const FoldLoss& loss : piece.counts.Losses()) AddLoss(loss);
 }

@@ -38,8 +38,14 @@ class CpuWindowMaker {
     uint64_t to_ns;
   };
   void BeginPiece(const Interval& time);
-  void AddSample(std::span<const uint64_t> frames, const FoldThread& thread, uint64_t events,
-                 uint64_t amount, const Interval& time);
+  // FoldSample and FoldCounts::Entry have these of a stack.
+  struct Stack {
+    std::span<const uint64_t> frames;
+    uint16_t flags;
+  };
+  void AddSample(const Stack& stack, const FoldThread& thread, uint64_t events, uint64_t amount,
+                 const Interval& time);
+  [[nodiscard]] bool IsGenerated(int space, uint64_t address) const;
   void AddLoss(const FoldLoss& loss);
   int SpaceOf(int pid, const Interval& time);
   [[nodiscard]] int64_t UnixOf(uint64_t time_ns) const;

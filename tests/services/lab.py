@@ -99,17 +99,18 @@ class Lab:
         if worker and worker.wait(60):
             self.profiles.append(f"the load ended with {worker.returncode}")
 
-    def profile_process(self, pid, load, seconds=4):
-        """Takes the CPU profile of a process that has an agent of its own, beside the one that holds the port."""
+    def profile_process(self, pid, load=None, seconds=4, roots="", functions=None):
+        """Takes the CPU profile only, of a process by its own socket: another one may hold the port."""
         worker = subprocess.Popen(load, env=self.environment(False), cwd=self.directory, stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) if load else None
         sockets = []
         if self.agent and self.wait_for(lambda: sockets.extend(glob.glob(self.path(f"run/*-{pid}-*.sock"))) or sockets, 15):
             self.profiles.append(check_profile(f"http://localhost/debug/pprof/profile?seconds={seconds}",
-                                               self.path("cpu.pb.gz"), socket=sockets[0]))
+                                               self.path("cpu.pb.gz"), f"{ROOT}|{roots}" if roots else ROOT,
+                                               functions, sockets[0]))
         elif self.agent:
             self.profiles.append(f"process {pid} has no agent")
-        if worker.wait(60):
+        if worker and worker.wait(60):
             self.profiles.append(f"the load ended with {worker.returncode}")
 
     def close(self):
