@@ -11,7 +11,7 @@ constexpr std::array kVerbs = {
     Verb{"cpu", "Where CPU time goes: capture a profile, or read a saved one", DeclareCpu},
     Verb{"hot", "Which thread burns a core, in which function, since when", DeclareHot},
     Verb{"top", "Threads by CPU now, with their hottest function", DeclareTop},
-    Verb{"threads", "Where every thread stands now, without stopping anything", DeclareThreads},
+    Verb{"threads", "Where every thread stands now", DeclareThreads},
     Verb{"heap", "What is live on the heap, or was allocated, and by whom", DeclareHeap},
     Verb{"memory", "Where the memory is: parts that add up to the RSS and the cgroup",
          DeclareMemory},
