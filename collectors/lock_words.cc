@@ -13,6 +13,10 @@ constexpr uint64_t kWriterOffset = 24;  // in pthread_rwlock_t
 // Futex words in pthread_rwlock_t: readers wait on the first, writers on either.
 constexpr uint64_t kPhaseOffset = 8;
 constexpr uint64_t kWritersOffset = 12;
+// The first word of pthread_rwlock_t.
+constexpr uint32_t kWritersTurn = 1;
+constexpr uint32_t kReadersShift = 3;
+constexpr int kMaxTid = 1 << 22;   // the kernel's PID_MAX_LIMIT
 constexpr uint32_t kLockPi2 = 13;  // FUTEX_LOCK_PI2, Linux 5.14
 
 struct NamedKind {
@@ -52,6 +56,7 @@ class Decoder {
         is_thread_(is_thread),
         address_(where.arguments[0]),
         command_(static_cast<uint32_t>(where.arguments[1]) & FUTEX_CMD_MASK),
+        is_private_((where.arguments[1] & FUTEX_PRIVATE_FLAG) != 0),
         value_(static_cast<uint32_t>(where.arguments[2])) {}
 
   // Its first word is the futex; a robust or priority-inheriting one has its owner in there.
@@ -59,6 +64,7 @@ class Decoder {
     LockWait wait{LockKind::kMutex, address_, ThreadAt(address_ + kOwnerOffset)};
     const bool inherits = command_ == FUTEX_LOCK_PI || command_ == kLockPi2;
     if (inherits || (wait.owner == 0 && value_ != kContended)) wait.owner = ThreadAt(address_);
+    if (wait.owner == 0) wait.ended_owner = EndedAt(address_ + kOwnerOffset);
     return wait;
   }
 
@@ -66,11 +72,13 @@ class Decoder {
     LockWait wait{LockKind::kReadWriteLock, address_ - kPhaseOffset};
     wait.writes = function.find("wrlock") != function.npos;
     wait.owner = ThreadAt(wait.object + kWriterOffset);
-    if (wait.owner != 0 || !wait.writes) return wait;
-    const uint64_t other = address_ - kWritersOffset;
-    const int owner = ThreadAt(other + kWriterOffset);
-    if (owner != 0) wait.object = other;
-    wait.owner = owner;
+    if (wait.owner == 0 && wait.writes) {
+      const uint64_t other = address_ - kWritersOffset;
+      wait.owner = ThreadAt(other + kWriterOffset);
+      if (wait.owner != 0) wait.object = other;
+    }
+    if (wait.owner == 0) wait.ended_owner = EndedAt(wait.object + kWriterOffset);
+    if (wait.owner == 0 && wait.ended_owner == 0) wait.readers = ReadersOf(wait.object);
     return wait;
   }
 
@@ -90,10 +98,26 @@ class Decoder {
     return tid != 0 && is_thread_(tid) ? tid : 0;
   }
 
+  // Who held the lock and is gone. Of a lock that processes share the owner may be elsewhere.
+  int EndedAt(uint64_t address) const {
+    uint32_t word = 0;
+    if (!is_private_ || !memory_.ReadObject(address, &word)) return 0;
+    const auto tid = static_cast<int>(word);
+    return tid > 0 && tid <= kMaxTid && !is_thread_(tid) ? tid : 0;
+  }
+
+  // Those that have the lock now, unless it is a writer's turn.
+  uint32_t ReadersOf(uint64_t lock) const {
+    uint32_t word = 0;
+    if (!memory_.ReadObject(lock, &word) || (word & kWritersTurn) != 0) return 0;
+    return word >> kReadersShift;
+  }
+
   const ReadableMemory& memory_;
   const std::function<bool(int tid)>& is_thread_;
   const uint64_t address_;
   const uint32_t command_;
+  const bool is_private_;
   const uint32_t value_;
 };
 

@@ -30,10 +30,12 @@ enum class LockKind : uint8_t {
 
 struct LockWait {
   LockKind kind = LockKind::kNone;
-  uint64_t object = 0;  // its address
-  int owner = 0;        // tid of who holds it, or of the thread that is joined; 0: not known
-  bool writes = false;  // kReadWriteLock: wants it alone
-  bool timed = false;   // it will give up by itself
+  uint64_t object = 0;   // its address
+  int owner = 0;         // tid of who holds it, or of the thread that is joined; 0: not known
+  bool writes = false;   // kReadWriteLock: wants it alone
+  bool timed = false;    // it will give up by itself
+  int ended_owner = 0;   // tid of who held it when it ended: nobody will ever unlock it
+  uint32_t readers = 0;  // kReadWriteLock: how many read now; the lock does not know who
 };
 
 // `functions` are the names of the first frames, leaf first; unknown ones are empty.

@@ -31,7 +31,28 @@ ResidentPages::ResidentPages()
     : fd_(sys::Call(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) {}
 
 ResidentPages::~ResidentPages() {
-  if (ok()) sys::Call(SYS_close, fd_);
+  if (exact()) sys::Call(SYS_close, fd_);
+}
+
+void ResidentPages::ForgetForTesting() {
+  if (exact()) sys::Call(SYS_close, fd_);
+  fd_ = -1;
+}
+
+size_t ResidentPages::ReadEntries(uint64_t page, size_t wanted) {
+  wanted = std::min(wanted, kEntries);
+  if (exact()) {
+    const long got =
+        sys::Call(SYS_pread64, fd_, entries_, wanted * sizeof(uint64_t), page * sizeof(uint64_t));
+    return sys::Failed(got) ? 0 : static_cast<size_t>(got) / sizeof(uint64_t);
+  }
+  unsigned char present[kEntries];
+  if (sys::Failed(sys::Call(SYS_mincore, page * kPageBytes, wanted * kPageBytes, present)))
+    return 0;
+  for (size_t i = 0; i < wanted; ++i) {
+    entries_[i] = (present[i] & 1) != 0 ? kPresent | kExclusive : 0;
+  }
+  return wanted;
 }
 
 void ResidentPages::Add(size_t entries, PageCounts* counts) const {
@@ -54,11 +75,8 @@ uint64_t ResidentPages::Count(uint64_t low, uint64_t high, const WorkBudget& bud
   uint64_t page = (low + kPageBytes - 1) / kPageBytes;
   const uint64_t end = high / kPageBytes;
   while (page < end) {
-    const size_t wanted = std::min<uint64_t>(kEntries, end - page);
-    const long got =
-        sys::Call(SYS_pread64, fd_, entries_, wanted * sizeof(uint64_t), page * sizeof(uint64_t));
-    if (sys::Failed(got) || got < static_cast<long>(sizeof(uint64_t))) break;
-    const size_t entries = static_cast<size_t>(got) / sizeof(uint64_t);
+    const size_t entries = ReadEntries(page, end - page);
+    if (entries == 0) break;
     Add(entries, counts);
     page += entries;
     if (page < end && budget.IsUsedUp()) break;
@@ -70,9 +88,7 @@ uint64_t ResidentPages::PresentUntil(uint64_t low, uint64_t high) {
   constexpr uint64_t kMost = 64;
   const uint64_t first = low / kPageBytes;
   const uint64_t pages = std::min((high + kPageBytes - 1) / kPageBytes - first, kMost);
-  const long got =
-      sys::Call(SYS_pread64, fd_, entries_, pages * sizeof(uint64_t), first * sizeof(uint64_t));
-  const uint64_t entries = sys::Failed(got) ? 0 : static_cast<uint64_t>(got) / sizeof(uint64_t);
+  const uint64_t entries = ReadEntries(first, pages);
   uint64_t present = 0;
   while (present < entries && (entries_[present] & kPresent) != 0) ++present;
   return present == 0 ? low : std::min(high, (first + present) * kPageBytes);

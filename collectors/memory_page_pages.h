@@ -7,6 +7,10 @@
 // reading, so no mmap or page fault of the host waits longer than for 512 entries (about 20 µs).
 // smaps holds it for a whole mapping, 15 ms/GiB, and smaps_rollup for all of them. Measured at 4
 // KiB pages: 11 ms of CPU a GiB in memory, 1.3 ms a GiB of holes, 0.9 ms a GiB of huge pages.
+//
+// Without it (a process that gave up its privileges before this was made) mincore() tells the same
+// of memory of no file, which it needs no right for. Of a file's pages it only tells whether
+// anybody has them in memory: see exact().
 #pragma once
 
 #include <stddef.h>
@@ -40,7 +44,11 @@ class ResidentPages {
   ResidentPages(const ResidentPages&) = delete;
   ResidentPages& operator=(const ResidentPages&) = delete;
 
-  [[nodiscard]] bool ok() const { return fd_ >= 0; }
+  // Everything is counted as it is. False: pages of files are counted that others have in memory,
+  // and neither swapped nor ambiguous ones are known.
+  [[nodiscard]] bool exact() const { return fd_ >= 0; }
+  // Closes the file, as if it had never been there.
+  void ForgetForTesting();
 
   // Counts whole pages of [low, high). Returns where the budget ended, `high` when it counted all.
   // Cold path only.
@@ -53,6 +61,8 @@ class ResidentPages {
  private:
   static constexpr size_t kEntries = 4096;
   void Add(size_t entries, PageCounts* counts) const;
+  // Entries of the pages from `page` on; how many there are.
+  size_t ReadEntries(uint64_t page, size_t wanted);
 
   long fd_;
   uint64_t entries_[kEntries];

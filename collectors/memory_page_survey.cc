@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/memory_page_survey.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <string_view>
 
+#include "collectors/safe/sys.h"
 #include "collectors/unwind_tables_maps.h"
 
 namespace sonde {
@@ -39,6 +42,24 @@ void NoteRuntime(std::string_view path, Survey* survey) {
   survey->has_v8 |= name == "node" || name.starts_with("libnode.so") || name == "chromium";
 }
 
+// "RssFile:   1234 kB" of /proc/self/status, in bytes; 0 when it is not there.
+uint64_t StatusBytes(std::string_view name) {
+  char text[4096];
+  const long fd = sys::Call(SYS_openat, AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC);
+  if (sys::Failed(fd)) return 0;
+  const long size = sys::Call(SYS_read, fd, text, sizeof text);
+  sys::Call(SYS_close, fd);
+  const std::string_view status(text, sys::Failed(size) ? 0 : static_cast<size_t>(size));
+  const size_t at = status.find(name);
+  if (at == status.npos) return 0;
+  uint64_t kib = 0;
+  for (const char c : status.substr(at + name.size())) {
+    if (c >= '0' && c <= '9') kib = kib * 10 + static_cast<uint64_t>(c - '0');
+    if (c == '\n') break;
+  }
+  return kib << 10;
+}
+
 uint64_t* SumOf(RegionKind kind, MappedMemory* mapped) {
   switch (kind) {
     case RegionKind::kAnonymous:
@@ -70,6 +91,7 @@ class Surveyor {
     if (survey_.regions.empty()) survey_.problem = "/proc/self/maps cannot be read";
     MarkStacks(options_, &survey_.regions);
     for (const SurveyedRegion& region : survey_.regions) AddToSums(region);
+    if (!pages_->exact()) TakeFilesFromStatus();
     return std::move(survey_);
   }
 
@@ -87,7 +109,9 @@ class Surveyor {
     region.high = line.high;
     region.accessible = line.readable || line.writable || line.executable;
     region.writable = line.writable;
+    region.is_shared = line.shared;
     region.kind = KindOf(line.name, line.shared, line.inode);
+    region.is_of_file = KindOf(line.name, line.shared, line.inode) == RegionKind::kFile;
     region.is_named_ours = line.name.starts_with("[anon:sonde");
     if (region.is_named_ours || Overlaps(region, options_.agent)) region.kind = RegionKind::kAgent;
     if (region.kind == RegionKind::kFile) {
@@ -104,10 +128,25 @@ class Surveyor {
   }
 
   void CountPages(SurveyedRegion* region) {
+    if (!pages_->exact() && region->is_of_file) {
+      if (region->writable) private_file_bytes_ += region->size();
+      return;
+    }
     if (!region->accessible && region->size() > kLargeReservation) return;
     const uint64_t stopped =
         pages_->Count(region->low, region->high, options_.budget, &region->pages);
     survey_.mapped.unread_bytes += region->high - stopped;
+  }
+
+  // Which file has how much is not to be had, but all of them together are: what the kernel counts
+  // of files, and of pages of no file what is in none of the other mappings: changes to files.
+  void TakeFilesFromStatus() {
+    const uint64_t counted = survey_.mapped.anonymous + survey_.mapped.stacks + private_agent_;
+    const uint64_t changed = StatusBytes("RssAnon:") - std::min(StatusBytes("RssAnon:"), counted);
+    survey_.mapped.files = StatusBytes("RssFile:") + std::min(changed, private_file_bytes_);
+    survey_.note =
+        "/proc/self/pagemap cannot be read by this user: code and files are the kernel's sum, with "
+        "Sonde's own code among them";
   }
 
   void AddToSums(const SurveyedRegion& region) {
@@ -117,6 +156,8 @@ class Surveyor {
     survey_.mapped.swapped += region.pages.swapped;
     if (sum == &survey_.mapped.anonymous) survey_.mapped.ambiguous += region.pages.ambiguous;
     if (region.kind == RegionKind::kStack) ++survey_.mapped.thread_stacks;
+    if (region.kind == RegionKind::kAgent && !region.is_shared)
+      private_agent_ += region.pages.present;
   }
 
   const ProcessMemory& memory_;
@@ -124,6 +165,8 @@ class Surveyor {
   const SurveyOptions& options_;
   Survey survey_;
   MappedRegion our_file_;
+  uint64_t private_agent_ = 0;       // of the agent's memory, what is of no file and not shared
+  uint64_t private_file_bytes_ = 0;  // sizes of mappings of files that may have been changed
 };
 
 using Regions = std::vector<SurveyedRegion>;
@@ -193,11 +236,6 @@ void MarkStacks(const SurveyOptions& options, Regions* regions) {
 
 Survey SurveyMemory(const ProcessMemory& memory, ResidentPages* pages,
                     const SurveyOptions& options) {
-  if (!pages->ok()) {
-    Survey survey;
-    survey.problem = "/proc/self/pagemap cannot be read by this user";
-    return survey;
-  }
   return Surveyor(memory, pages, options).Run();
 }
 

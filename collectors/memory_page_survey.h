@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the address space of this process holds: its mappings, how much of each is in memory, and
-// what kind of thing it is. The reading half of memory_page.h. Agent thread only. Memory: 40 bytes
+// what kind of thing it is. The reading half of memory_page.h. Agent thread only. Memory: 48 bytes
 // a mapping, at most kMaxRegions of them; the rest is counted by kind alone.
 //
 // What the host feels: see memory_page_pages.h; /proc/self/maps takes the same lock, for reading, a
@@ -27,6 +27,8 @@ struct SurveyedRegion {
   RegionKind kind = RegionKind::kIgnored;
   bool accessible = false;  // has any permission
   bool writable = false;
+  bool is_shared = false;
+  bool is_of_file = false;     // also where `kind` says whose
   bool is_named_ours = false;  // the agent's heap, where the kernel shows names
 
   [[nodiscard]] uint64_t size() const { return high - low; }
@@ -54,6 +56,7 @@ struct Survey {
   bool has_python = false;
   bool has_v8 = false;
   std::string problem;  // why there is nothing; empty when there is
+  std::string note;     // what is less exact than usual; mostly empty
 };
 
 // Throws std::bad_alloc. Cold path only.

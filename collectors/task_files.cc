@@ -139,6 +139,16 @@ bool TaskFiles::CpuTime(int tid, uint64_t* ns) const {
   return TakeNumber(&rest, ns);
 }
 
+std::string TaskFiles::WaitChannel(int tid) const {
+  const long fd = Open(tid, "wchan");
+  if (sys::Failed(fd)) return "";
+  char text[128];
+  const long size = sys::Call(SYS_read, fd, text, sizeof(text));
+  sys::Call(SYS_close, fd);
+  const std::string_view name(text, sys::Failed(size) ? 0 : static_cast<size_t>(size));
+  return name == "0" ? "" : std::string(name);
+}
+
 std::string TaskFiles::Descriptor(int tid, int fd) const {
   char path[48];
   snprintf(path, sizeof(path), "%d/fd/%d", tid, fd);

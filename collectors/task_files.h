@@ -58,6 +58,9 @@ class TaskFiles {
   // CPU time used so far, of a thread of any process; false: it is gone, or the kernel keeps no
   // such books.
   [[nodiscard]] bool CpuTime(int tid, uint64_t* ns) const;
+  // The kernel's function that the thread waits in, "ep_poll"; empty: it does not wait, or the
+  // kernel does not tell. Readable where "syscall" is not: in an undumpable process.
+  [[nodiscard]] std::string WaitChannel(int tid) const;
   // Where a descriptor of that thread leads: "socket:[123]", "/var/log/x"; empty: unknown.
   [[nodiscard]] std::string Descriptor(int tid, int fd) const;
 

@@ -14,7 +14,8 @@ namespace {
 
 constexpr uint64_t kFirstExpiryNs = 1000;  // of the thread's CPU time; the kernel looks at its tick
 
-std::string WhyNotAnswered(int refused) {
+std::string WhyNotAnswered(int refused, bool other_process) {
+  if (other_process) return "it runs, in a child process: only one of our own can be asked";
   if (refused == EBUSY) return "it runs, and the sampling signal is off or not to be had";
   if (refused == EPERM) return "it runs, and its alternate signal stack is too small for a sample";
   if (refused != 0) return "it runs, and no timer was to be had for it";
@@ -42,7 +43,7 @@ class CpuMeter {
 ThreadDump::ThreadDump(const ThreadDumpSetup& setup, uint64_t now_ns)
     : setup_(setup),
       deadline_ns_(now_ns + setup.patience_ns),
-      reader_(*setup.memory, setup.tables, setup.starts, setup.build) {
+      reader_(*setup.memory, setup.tables, setup.starts, setup.build, setup.pid) {
   const CpuMeter meter(&agent_cpu_ns_);
   ReadAll(now_ns);
   for (Pending& pending : pending_) Ask(&pending);
@@ -82,7 +83,7 @@ void ThreadDump::ReadAll(uint64_t now_ns) {
 }
 
 void ThreadDump::AddTimes(uint64_t now_ns, ThreadRecord* thread) const {
-  ThreadCpuTime(thread->tid, &thread->cpu_ns);
+  if (!reader_.CpuTime(thread->tid, &thread->cpu_ns)) thread->cpu_ns = 0;
   if (setup_.threads == nullptr) return;
   const auto known = setup_.threads->threads().find(thread->tid);
   if (known == setup_.threads->threads().end() || !Waits(thread->where)) return;
@@ -136,7 +137,7 @@ void ThreadDump::GiveUp(Pending* pending) {
   if (pending->request != kNotAsked && !TakeBackRequest(static_cast<uint32_t>(pending->request))) {
     abandoned_.push_back(pending->request);
   }
-  if (thread.problem.empty()) thread.problem = WhyNotAnswered(pending->refused);
+  if (thread.problem.empty()) thread.problem = WhyNotAnswered(pending->refused, setup_.pid != 0);
   if (thread.source != StackSource::kNone || !setup_.last_sample) return;
   thread.frames = setup_.last_sample(thread.tid);
   if (!thread.frames.empty()) thread.source = StackSource::kLastSample;

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -30,11 +31,14 @@ struct ThreadDumpSetup {
   std::function<bool(uint64_t pc)> build;
   FunctionStarts* starts = nullptr;
   const HostThreads* threads = nullptr;  // for how long they have been waiting; may be null
+  int pid = 0;                           // whose threads; 0: this process's
   int skip_tid = 0;                      // the agent's own thread
   int signal = 0;                        // that running threads may be asked by; 0: none
   uint64_t patience_ns = 250'000'000;    // for running threads
   // The newest CPU sample of a thread, or empty.
   std::function<std::vector<uint64_t>(int tid)> last_sample;
+  // Keeps what the pointers point to, when nobody else does.
+  std::shared_ptr<void> keep;
 };
 
 class ThreadDump {
@@ -52,6 +56,9 @@ class ThreadDump {
   // By tid. The directory of threads could not be read: empty.
   [[nodiscard]] const std::vector<ThreadRecord>& threads() const { return threads_; }
   [[nodiscard]] const TaskFiles& files() const { return reader_.files(); }
+  [[nodiscard]] const ProcessMemory& memory() const { return *setup_.memory; }
+  // As in the setup.
+  [[nodiscard]] int pid() const { return setup_.pid; }
   [[nodiscard]] uint64_t agent_cpu_ns() const { return agent_cpu_ns_; }
 
  private:

@@ -13,8 +13,8 @@ constexpr int kAttempts = 3;
 
 std::string WhyDenied(int error) {
   if (error == EACCES || error == EPERM) {
-    return "the kernel denies /proc/self/task/TID/syscall: the process made itself undumpable, or "
-           "a security module objects";
+    return "no stack: the kernel denies /proc/PID/task/TID/syscall, because the process gave up "
+           "its privileges (is undumpable), or a security module objects";
   }
   return "/proc/self/task/TID/syscall cannot be read: errno " + std::to_string(error);
 }
@@ -49,13 +49,17 @@ void ThreadReader::Walk(ThreadRecord* thread) {
 bool ThreadReader::ReadOnce(const TaskFiles::Watch& watch, ThreadRecord* thread) {
   uint64_t before_ns = 0;
   uint64_t after_ns = 0;
-  const bool alive = ThreadCpuTime(thread->tid, &before_ns);
+  const bool clock = CpuTime(thread->tid, &before_ns);
   thread->where = watch.Look();
-  if (!alive) thread->where = {};
+  if (!clock && pid_ == 0) thread->where = {};
   if (!Waits(thread->where)) return true;
   Walk(thread);
-  return ThreadCpuTime(thread->tid, &after_ns) && before_ns == after_ns &&
+  return CpuTime(thread->tid, &after_ns) == clock && before_ns == after_ns &&
          watch.Look() == thread->where;
+}
+
+bool ThreadReader::CpuTime(int tid, uint64_t* ns) const {
+  return pid_ == 0 ? ThreadCpuTime(tid, ns) : files_.CpuTime(tid, ns);
 }
 
 bool ThreadReader::ReadWaiting(ThreadRecord* thread) {
@@ -63,8 +67,10 @@ bool ThreadReader::ReadWaiting(ThreadRecord* thread) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     if (!ReadOnce(watch, thread)) continue;
     thread->problem.clear();
+    thread->channel.clear();
     if (thread->where.kind == WhereItWaits::Kind::kDenied) {
       thread->problem = WhyDenied(thread->where.error);
+      thread->channel = files_.WaitChannel(thread->tid);
       return false;
     }
     return thread->where.kind != WhereItWaits::Kind::kRunning;

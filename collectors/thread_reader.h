@@ -36,6 +36,8 @@ struct ThreadRecord {
   uint32_t inferred_from = kNothingInferred;
   std::vector<uint64_t> frames;  // frames[0] is a pc, the others are return addresses
   std::string problem;           // why the stack is missing or doubtful; empty: it is not
+  // Where in the kernel it waits, as the kernel calls it; only where no more is to be had.
+  std::string channel;
 };
 
 class ThreadReader {
@@ -43,14 +45,21 @@ class ThreadReader {
   // Builds the table of the code at `pc`, which a walk needed; false: there is none to be had.
   using Build = std::function<bool(uint64_t pc)>;
 
-  // All outlive it. `build` may be empty.
+  // All outlive it. `build` may be empty. `pid`: whose threads, 0: this process's.
   ThreadReader(const ProcessMemory& memory, UnwindPublication* tables, FunctionStarts* starts,
-               Build build)
-      : tables_(tables), build_(std::move(build)), walker_(memory, starts) {}
+               Build build, int pid = 0)
+      : pid_(pid),
+        files_(pid),
+        tables_(tables),
+        build_(std::move(build)),
+        walker_(memory, starts) {}
 
   // Fills in where, stack and problem of thread->tid. False: it runs, it moved each time, or the
   // kernel does not tell. True with where.kind kGone: it has ended.
   bool ReadWaiting(ThreadRecord* thread);
+
+  // CPU time that a thread has used; false: it has ended, or the kernel does not tell.
+  bool CpuTime(int tid, uint64_t* ns) const;
 
   [[nodiscard]] const TaskFiles& files() const { return files_; }
 
@@ -58,6 +67,7 @@ class ThreadReader {
   bool ReadOnce(const TaskFiles::Watch& watch, ThreadRecord* thread);
   void Walk(ThreadRecord* thread);
 
+  const int pid_;
   TaskFiles files_;
   UnwindPublication* tables_;
   const Build build_;

@@ -24,6 +24,7 @@
 #include <string>
 #include <vector>
 
+#include "collectors/function_starts.h"
 #include "collectors/process_memory.h"
 #include "collectors/safe/unwind.h"
 #include "collectors/safe/unwind_publication.h"
@@ -114,6 +115,16 @@ class UnwindTables {
     root_.publication().misses().Ask(pc);
     return BuildMissed();
   }
+
+  // The same for a process of the tree: of a forked child, in what it walks with.
+  bool BuildFor(int pid, uint64_t pc);
+
+  // Through which the stacks of a process of the tree are walked: a child's own place, or the
+  // root's when it has none. Cold path only.
+  UnwindPublication& PublicationFor(int pid);
+
+  // Where the code is that PublicationFor() has tables of. Throws std::bad_alloc. Cold path only.
+  std::vector<CodeOfImage> CodeFor(int pid) const;
 
   // A new agent thread has this object from the one before, and descriptors of its own. Cold path
   // only.

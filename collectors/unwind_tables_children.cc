@@ -47,6 +47,32 @@ void UnwindTables::FindChildren() {
   LookAtChildren();
 }
 
+UnwindPublication& UnwindTables::PublicationFor(int pid) {
+  for (uint32_t slot = 0; slot < ChildrenEnd(); ++slot) {
+    if (share_->children[slot].pid() == pid) return share_->children[slot];
+  }
+  return root_.publication();
+}
+
+bool UnwindTables::BuildFor(int pid, uint64_t pc) {
+  PublicationFor(pid).misses().Ask(pc);
+  return BuildMissed();
+}
+
+std::vector<CodeOfImage> UnwindTables::CodeFor(int pid) const {
+  const UnwindView* view = &root_;
+  for (const auto& [slot, child] : children_) {
+    if (child.pid == pid && child.view != nullptr) view = child.view.get();
+  }
+  std::vector<CodeOfImage> code;
+  code.reserve(view->entries().size());
+  for (const auto& entry : view->entries()) {
+    const LoadedObject& object = entry->object();
+    code.push_back({object.text_low, object.text_high, object.image});
+  }
+  return code;
+}
+
 // Those whose walks met unknown code, and some others in turn.
 void UnwindTables::LookAtChildren() {
   uint32_t in_turn = std::min<uint32_t>(kLooksPerRefresh, static_cast<uint32_t>(children_.size()));

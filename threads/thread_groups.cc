@@ -11,7 +11,7 @@ namespace {
 
 auto KeyOf(const ThreadRecord& thread) {
   return std::tie(thread.frames, thread.state, thread.where.number, thread.source,
-                  thread.inferred_from, thread.problem);
+                  thread.inferred_from, thread.problem, thread.channel);
 }
 
 bool SameGroup(const ThreadRecord& a, const ThreadRecord& b) { return KeyOf(a) == KeyOf(b); }
@@ -61,6 +61,7 @@ std::string PlaceName(const ThreadRecord& thread) {
   if (thread.where.kind == WhereItWaits::Kind::kSystemCall) {
     return SystemCallName(thread.where.number);
   }
+  if (!thread.channel.empty()) return "kernel function " + thread.channel;
   return thread.where.kind == WhereItWaits::Kind::kElsewhere ? "page fault" : "";
 }
 

@@ -54,6 +54,13 @@ std::string ThreadWaits::Futex(const ThreadRecord& thread,
   const LockWait wait = DecodeLockWait(memory_, thread.where, functions,
                                        [this](int tid) { return by_tid_.contains(tid); });
   std::string text = std::string(LockKindName(wait.kind)) + " " + HexText(wait.object);
+  if (wait.ended_owner != 0) {
+    return text + " held by tid " + std::to_string(wait.ended_owner) + ", which has ended";
+  }
+  if (wait.readers != 0) {
+    return text + " read by " + std::to_string(wait.readers) +
+           (wait.readers == 1 ? " thread" : " threads");
+  }
   if (wait.owner == 0) return text;
   const std::string owner =
       "tid " + std::to_string(wait.owner) + " (" + by_tid_[wait.owner]->name + ")";

@@ -2,6 +2,7 @@
 // /debug/sonde/findings: what the detectors found, worst first.
 #include <time.h>
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -33,6 +34,23 @@ class Clock {
  private:
   const uint64_t now_ns_ = MonotonicNs();
   int64_t unix_ms_;
+};
+
+// Each process's frames by its own mappings.
+class Names {
+ public:
+  explicit Names(Context* context) : context_(context) {}
+  FrameNames* Of(const Finding& finding) {
+    std::unique_ptr<FrameNames>& names = by_pid_[finding.pid];
+    if (names == nullptr) names = std::make_unique<FrameNames>(context_, finding.pid);
+    for (const FindingStack& stack : finding.stacks) names->Announce(stack.frames);
+    names->ReadPerfMap();
+    return names.get();
+  }
+
+ private:
+  Context* const context_;
+  std::map<int, std::unique_ptr<FrameNames>> by_pid_;
 };
 
 double SecondsOf(const Finding& finding, const Clock& clock) {
@@ -88,7 +106,7 @@ void WriteFinding(const Finding& finding, const Clock& clock, FrameNames* names,
 
 std::string JsonText(Context* context, FindingsSource* source) {
   const Clock clock;
-  FrameNames names(context);
+  Names names(context);
   const AgentStatus status = context->sources->Status();
   JsonWriter out;
   out.BeginObject("");
@@ -99,7 +117,7 @@ std::string JsonText(Context* context, FindingsSource* source) {
   out.Add("searched_since_unix_ms", clock.UnixMs(source->searched_since_ns()));
   out.BeginArray("findings");
   for (const Finding* finding : source->findings().Sorted()) {
-    WriteFinding(*finding, clock, &names, &out);
+    WriteFinding(*finding, clock, names.Of(*finding), &out);
   }
   out.EndArray();
   out.BeginArray("not_searched");
@@ -129,9 +147,11 @@ std::string TextOf(const Finding& finding, const Clock& clock, FrameNames* names
 
 std::string PlainText(Context* context, FindingsSource* source) {
   const Clock clock;
-  FrameNames names(context);
+  Names names(context);
   std::string out;
-  for (const Finding* finding : source->findings().Sorted()) out += TextOf(*finding, clock, &names);
+  for (const Finding* finding : source->findings().Sorted()) {
+    out += TextOf(*finding, clock, names.Of(*finding));
+  }
   if (out.empty()) out = "nothing was found\n";
   for (const std::string& sentence : source->NotSearched())
     out += "not searched: " + sentence + "\n";

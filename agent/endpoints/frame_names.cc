@@ -8,11 +8,37 @@
 
 namespace sonde {
 
-FrameNames::FrameNames(Context* context) : symbols_(&context->Symbols()) {
+FrameNames::FrameNames(Context* context, int pid) : symbols_(&context->Symbols()), pid_(pid) {
   const AgentStatus status = context->sources->Status();
-  mappings_ = MappingsOf(status.pid, status, context->sources);
+  if (pid_ == 0) pid_ = status.pid;
+  mappings_ = MappingsOf(pid_, status, context->sources);
+  // A child that has ended had what its parent has, mostly.
+  if (mappings_.empty()) mappings_ = MappingsOf(status.pid, status, context->sources);
   std::sort(mappings_.begin(), mappings_.end(),
             [](const Mapping& a, const Mapping& b) { return a.start < b.start; });
+}
+
+const Mapping* FrameNames::MappingAt(uint64_t address) const {
+  const auto after =
+      std::upper_bound(mappings_.begin(), mappings_.end(), address,
+                       [](uint64_t at, const Mapping& mapping) { return at < mapping.start; });
+  if (after == mappings_.begin() || !std::prev(after)->Contains(address)) return nullptr;
+  return &*std::prev(after);
+}
+
+void FrameNames::Announce(const std::vector<uint64_t>& frames) {
+  for (size_t i = 0; i < frames.size(); ++i) {
+    const Mapping* mapping = MappingAt(InstructionOf(frames, i));
+    if (mapping != nullptr && mapping->IsGenerated())
+      generated_.push_back(InstructionOf(frames, i));
+  }
+}
+
+void FrameNames::ReadPerfMap() {
+  std::sort(generated_.begin(), generated_.end());
+  generated_.erase(std::unique(generated_.begin(), generated_.end()), generated_.end());
+  symbols_->ReadPerfMap(pid_, generated_);
+  generated_.clear();
 }
 
 const NamedFrame& FrameNames::Of(uint64_t address) {
@@ -20,11 +46,9 @@ const NamedFrame& FrameNames::Of(uint64_t address) {
   NamedFrame& frame = place->second;
   if (!is_new) return frame;
   frame.text = HexText(address);
-  const auto after =
-      std::upper_bound(mappings_.begin(), mappings_.end(), address,
-                       [](uint64_t at, const Mapping& mapping) { return at < mapping.start; });
-  if (after == mappings_.begin() || !std::prev(after)->Contains(address)) return frame;
-  const Mapping& mapping = *std::prev(after);
+  const Mapping* const found = MappingAt(address);
+  if (found == nullptr) return frame;
+  const Mapping& mapping = *found;
   frame.module = mapping.path.substr(mapping.path.rfind('/') + 1);
   const Symbol symbol = symbols_->Lookup(mapping, address);
   frame.function = ValidUtf8(symbol.name);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names for the frames of this process's stacks, each looked up once. Agent thread only; lives as
+// Names for the frames of one process's stacks, each looked up once. Agent thread only; lives as
 // long as one answer. Memory: one entry a distinct address.
 #pragma once
 
@@ -23,7 +23,13 @@ struct NamedFrame {
 
 class FrameNames {
  public:
-  explicit FrameNames(Context* context);
+  // `pid`: whose stacks they are, a process of the tree; 0: the agent's own.
+  explicit FrameNames(Context* context, int pid = 0);
+
+  // Names of generated code come from one pass over the process's perf map: first all stacks are
+  // announced, then it is read. Without that such frames have no names.
+  void Announce(const std::vector<uint64_t>& frames);
+  void ReadPerfMap();
 
   // `address` is that of the instruction: a return address less 1.
   const NamedFrame& Of(uint64_t address);
@@ -33,8 +39,12 @@ class FrameNames {
   std::vector<std::string_view> Functions(const std::vector<uint64_t>& frames, size_t count);
 
  private:
+  [[nodiscard]] const Mapping* MappingAt(uint64_t address) const;
+
   Symbolizer* symbols_;
-  std::vector<Mapping> mappings_;
+  int pid_;
+  std::vector<Mapping> mappings_;  // by address
+  std::vector<uint64_t> generated_;
   std::unordered_map<uint64_t, NamedFrame> known_;
 };
 

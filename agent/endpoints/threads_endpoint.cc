@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // /debug/pprof/threads (alias goroutine) and /debug/sonde/threads: where every thread stands. The
 // connection is parked for the moment that running threads need to answer.
+#include <limits.h>
+
 #include <memory>
 #include <string>
 #include <utility>
@@ -68,7 +70,14 @@ http::Answer Dump(Context& context, const http::Request& request, Form form, con
   if (context.open_dumps >= kMaxDumps) {
     return Refuse(429, std::to_string(kMaxDumps) + " dumps of all threads are under way\n");
   }
-  return {{}, std::make_unique<ThreadsAnswer>(&context, source->OpenThreadDump(), form, type)};
+  const auto parameters = http::ParseParameters(request.query);
+  const std::string* const text = http::FindParameter(parameters, "pid");
+  const auto pid = text == nullptr ? std::optional<int64_t>(0) : http::ParseInteger(*text);
+  if (!pid || *pid < 0 || *pid > INT_MAX) return Refuse(400, "pid: expected a process's number\n");
+  std::string error;
+  auto dump = source->OpenThreadDump(static_cast<int>(*pid), &error);
+  if (dump == nullptr) return Refuse(404, error + "\n");
+  return {{}, std::make_unique<ThreadsAnswer>(&context, std::move(dump), form, type)};
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
-#include "collectors/process_memory.h"
 #include "collectors/thread_dump.h"
 
 namespace sonde {
@@ -13,10 +13,9 @@ namespace sonde {
 class ThreadsSource {
  public:
   virtual ~ThreadsSource() = default;
-  // A dump that has begun: poll it until it is finished.
-  [[nodiscard]] virtual std::unique_ptr<ThreadDump> OpenThreadDump() = 0;
-  // For decoding what threads wait for.
-  [[nodiscard]] virtual const ProcessMemory& memory() const = 0;
+  // A dump that has begun: poll it until it is finished. `pid` is a process of the tree, 0: the
+  // agent's own. Null, and *error says why: it is none, or has ended.
+  [[nodiscard]] virtual std::unique_ptr<ThreadDump> OpenThreadDump(int pid, std::string* error) = 0;
 };
 
 }  // namespace sonde

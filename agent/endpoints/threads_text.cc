@@ -8,7 +8,6 @@
 #include "agent/endpoints/frame_names.h"
 #include "agent/endpoints/report_writer.h"
 #include "agent/endpoints/text_util.h"
-#include "agent/endpoints/threads_source.h"
 #include "profile/profile_builder.h"
 #include "threads/thread_groups.h"
 #include "threads/thread_wait.h"
@@ -29,9 +28,12 @@ double SecondsOf(clockid_t clock) {
 class Teller {
  public:
   Teller(Context* context, const ThreadDump& dump)
-      : names_(context),
-        waits_(dump.threads(), &dump.files(), context->sources->Threads()->memory()),
-        creators_(context->sources->Creators()) {}
+      : names_(context, dump.pid()),
+        waits_(dump.threads(), &dump.files(), dump.memory(), dump.pid()),
+        creators_(dump.pid() == 0 ? context->sources->Creators() : nullptr) {
+    for (const ThreadRecord& thread : dump.threads()) names_.Announce(thread.frames);
+    names_.ReadPerfMap();
+  }
 
   FrameNames& names() { return names_; }
   std::string Wait(const ThreadRecord& thread) {
@@ -205,7 +207,9 @@ std::string ThreadsJson(Context* context, const ThreadDump& dump) {
   out.BeginObject("");
   const AgentStatus status = context->sources->Status();
   out.Add("version", status.version);
-  out.Add("pid", status.pid);
+  const int pid = dump.pid() != 0 ? dump.pid() : status.pid;
+  out.Add("pid", pid);
+  out.Add("agent_pid", status.pid);
   out.Add("executable", status.executable);
   out.Add("now_unix_ms", static_cast<int64_t>(SecondsOf(CLOCK_REALTIME) * 1000));
   out.Add("threads", dump.threads().size());
@@ -226,7 +230,8 @@ std::string ThreadsProfile(Context* context, const ThreadDump& dump) {
   options.period = 1;
   options.time_nanos = static_cast<int64_t>(SecondsOf(CLOCK_REALTIME) * 1e9);
   ProfileBuilder builder(options);
-  builder.SetMappings(MappingsOf(status.pid, status, context->sources));
+  const int pid = dump.pid() != 0 ? dump.pid() : status.pid;
+  builder.SetMappings(MappingsOf(pid, status, context->sources));
   builder.AddComment("sonde " + status.version + ": where every thread stands, each counted once");
   for (const ThreadRecord& thread : dump.threads()) AddToProfile(thread, &builder);
   return builder.Finish(&context->Symbols());

@@ -5,11 +5,11 @@
 #include <utility>
 
 #include "agent/endpoints/text_util.h"
-#include "threads/thread_groups.h"
 #include "agent/life/self.h"
 #include "collectors/cgroup_cpu.h"
 #include "collectors/safe/cpu_handler.h"
 #include "collectors/safe/region_file.h"
+#include "threads/thread_groups.h"
 
 namespace sonde::life {
 namespace {
@@ -19,7 +19,7 @@ constexpr uint64_t kLookAtLocksNs = 2'000'000'000;
 constexpr size_t kStacksShown = 5;
 
 std::string PercentText(double share) {
-  return std::to_string(static_cast<int>(share * 100 + 0.5)) + " %";
+  return std::to_string((static_cast<int>(share * 1000) + 5) / 10) + " %";
 }
 
 std::string CoresText(double cores) {
@@ -87,11 +87,12 @@ LiveFindings::LiveFindings(const ConfigStore* config, CpuCollector* cpu, LiveThr
       threads_(threads),
       uses_(cpu),
       stacks_(MonotonicNs()),
-      locks_(cpu, threads),
+      locks_(g_self.pid, false, &store_),
+      children_(cpu, &store_),
       cgroup_(CgroupCpuDirectory()),
       started_ns_(MonotonicNs()) {
   cpu_->AddReader(&stacks_, 0);
-  threads->SetLastSamples([this](int tid) { return stacks_.LastStackOf(g_self.pid, tid); });
+  threads->SetLastSamples([this](int pid, int tid) { return stacks_.LastStackOf(pid, tid); });
 }
 
 LiveFindings::~LiveFindings() { cpu_->RemoveReader(&stacks_); }
@@ -170,88 +171,11 @@ void LiveFindings::LookForPressure(uint64_t now_ns) {
   PutPressure(FindingKind::kCpuThrottled, pressure.throttled, pressure, now_ns);
 }
 
-void LiveFindings::PutDeadlock(const std::vector<LockEdge>& cycle, uint64_t now_ns,
-                               std::set<std::string>* seen) {
-  std::string identity;
-  Finding finding;
-  finding.kind = FindingKind::kDeadlock;
-  finding.severity = Severity::kCritical;
-  finding.pid = g_self.pid;
-  finding.since_ns = now_ns;
-  std::string text;
-  for (const LockEdge& edge : cycle) {
-    const IdleThread* idle = locks_.Find(edge.waiter);
-    const IdleThread* owner = locks_.Find(edge.owner);
-    if (idle == nullptr || owner == nullptr) return;
-    deadlocked_.insert(edge.waiter);
-    identity += Number(edge.waiter) + ":" + Number(edge.object) + "/";
-    const std::string wait = std::string(LockKindName(idle->lock.kind)) + " " +
-                             HexText(edge.object) + " held by " + owner->name + " (tid " +
-                             Number(edge.owner) + ")";
-    text += (text.empty() ? "" : ", ") + idle->name + " (tid " + Number(edge.waiter) + ")";
-    finding.since_ns = std::min(finding.since_ns, now_ns - idle->waits_ns);
-    finding.facts.push_back({"tid " + Number(edge.waiter), idle->name + " waits for " + wait});
-    finding.stacks.push_back({idle->name + " (tid " + Number(edge.waiter) + ") waits for " + wait,
-                              -1, idle->record.frames, ""});
-  }
-  finding.id = MakeFindingId(FindingKind::kDeadlock, identity);
-  finding.sentence =
-      Number(cycle.size()) + " threads wait for each other's locks for ever: " + text;
-  if (cycle.size() == 1)
-    finding.sentence = "a thread waits for a lock that it holds itself: " + text;
-  finding.next = "sonde threads TARGET --all; only a restart ends it";
-  seen->insert(finding.id);
-  store_.Put(std::move(finding));
-}
-
-void LiveFindings::LookForStuck(uint64_t now_ns, std::set<std::string>* seen) {
-  const StuckOptions options{static_cast<uint64_t>(config_->current().stuck_after_ms) * 1'000'000};
-  for (const IdleThread* idle : locks_.Suspects()) {
-    if (deadlocked_.contains(idle->tid)) continue;
-    if (!IsStuck({idle->wait, idle->waits_ns, idle->lock.timed}, options)) continue;
-    Finding finding;
-    finding.kind = FindingKind::kStuckThread;
-    finding.pid = g_self.pid;
-    finding.since_ns = now_ns - idle->waits_ns;
-    finding.id = MakeFindingId(FindingKind::kStuckThread, Number(static_cast<uint64_t>(idle->tid)) +
-                                                              "/" + Number(idle->cpu_ns));
-    std::string what = "uninterruptible in " + PlaceName(idle->record);
-    if (idle->wait == WaitClass::kForCpu) what = "ready to run, but gets no CPU";
-    if (idle->wait == WaitClass::kLock) {
-      what = "waiting for a " + std::string(idle->lock.kind == LockKind::kNone
-                                                ? "file lock"
-                                                : LockKindName(idle->lock.kind));
-      if (idle->lock.owner != 0) {
-        what += " held by tid " + Number(static_cast<uint64_t>(idle->lock.owner));
-      }
-    }
-    finding.sentence =
-        ThreadText(idle->name, idle->tid) + " is " + what + " for " + SecondsText(idle->waits_ns);
-    finding.facts = {{"thread", idle->name},
-                     {"tid", Number(static_cast<uint64_t>(idle->tid))},
-                     {"wait_seconds", FormatDecimal(static_cast<double>(idle->waits_ns) / 1e9)}};
-    if (!idle->record.frames.empty())
-      finding.stacks = {{"where it waits", -1, idle->record.frames, ""}};
-    finding.next = "sonde threads TARGET --all";
-    seen->insert(finding.id);
-    store_.Put(std::move(finding));
-  }
-}
-
-void LiveFindings::EndOthers(const std::set<std::string>& seen, uint64_t now_ns) {
-  for (const std::string& id : lock_findings_) {
-    if (!seen.contains(id)) store_.End(id, now_ns);
-  }
-  lock_findings_ = seen;
-}
-
 void LiveFindings::LookForDeadlocks(uint64_t now_ns) {
-  locks_.Look(now_ns);
-  std::set<std::string> seen;
-  deadlocked_.clear();
-  for (const auto& cycle : deadlocks_.Observe(locks_.Edges())) PutDeadlock(cycle, now_ns, &seen);
-  LookForStuck(now_ns, &seen);
-  EndOthers(seen, now_ns);
+  const uint64_t stuck_after_ns =
+      static_cast<uint64_t>(config_->current().stuck_after_ms) * 1'000'000;
+  locks_.Look(threads_, stuck_after_ns, now_ns);
+  children_.Look(stuck_after_ns, now_ns);
 }
 
 void LiveFindings::Tick(uint64_t now_ns) {
@@ -272,9 +196,12 @@ std::vector<std::string> LiveFindings::NotSearched() const {
   }
   if (cgroup_.empty()) sentences.push_back("the container's CPU limit cannot be read");
   sentences.push_back(
-      "deadlocks and stuck threads: locks other than pthread's (absl, Rust, Go, "
-      "std::atomic::wait), "
-      "readers of read-write locks, and locks in child processes");
+      "deadlocks: of locks other than pthread's (absl, Rust, Go, std::atomic::wait), of readers of "
+      "read-write locks, which do not know who has them, and between processes");
+  if (children_.refused() > 0) {
+    sentences.push_back("deadlocks and stuck threads of " + Number(children_.refused()) +
+                        " child processes, which the kernel does not let this process read");
+  }
   return sentences;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the detectors over the running agent's numbers and keeps what they find. Agent thread only.
-// Memory: see findings.h, hot_stacks.h, live_locks.h.
+// Memory: see findings.h, hot_stacks.h, live_locks.h, child_watch.h.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +12,11 @@
 
 #include "agent/config/config_store.h"
 #include "agent/endpoints/findings_source.h"
-#include "agent/life/live_locks.h"
+#include "agent/life/child_watch.h"
 #include "agent/life/live_threads.h"
+#include "agent/life/lock_watch.h"
 #include "agent/life/thread_uses.h"
 #include "collectors/cpu.h"
-#include "collectors/detectors/deadlock.h"
 #include "collectors/detectors/hot_process.h"
 #include "collectors/detectors/hot_stacks.h"
 #include "collectors/detectors/hot_thread.h"
@@ -46,10 +46,6 @@ class LiveFindings final : public FindingsSource {
   void LookForPressure(uint64_t now_ns);
   void PutPressure(FindingKind kind, bool found, const CpuPressure& pressure, uint64_t now_ns);
   void LookForDeadlocks(uint64_t now_ns);
-  void PutDeadlock(const std::vector<LockEdge>& cycle, uint64_t now_ns,
-                   std::set<std::string>* seen);
-  void LookForStuck(uint64_t now_ns, std::set<std::string>* seen);
-  void EndOthers(const std::set<std::string>& seen, uint64_t now_ns);
 
   const ConfigStore* config_;
   CpuCollector* cpu_;
@@ -59,10 +55,8 @@ class LiveFindings final : public FindingsSource {
   HotThreads hot_;
   HotStacks stacks_;
   HotProcess pressure_;
-  LiveLocks locks_;
-  Deadlocks deadlocks_;
-  std::set<std::string> lock_findings_;  // ids of deadlocks and stuck threads that go on
-  std::set<int> deadlocked_;             // tids: they are not reported as stuck as well
+  LockWatch locks_;
+  ChildWatch children_;
   const std::string cgroup_;
   const uint64_t started_ns_;
   uint64_t next_ns_ = 0;

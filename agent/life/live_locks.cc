@@ -45,32 +45,40 @@ bool IsFileLock(const WhereItWaits& where) {
          (where.arguments[1] == kSetLockWait || where.arguments[1] == kOpenSetLockWait);
 }
 
-}  // namespace
-
-void LiveLocks::KnowFunctions() {
-  if (!functions_.empty()) return;
-  for (const char* name : kWaitingFunctions) {
-    const auto at = reinterpret_cast<uint64_t>(runtime::NextSymbol(name));
-    if (at != 0) functions_.emplace(at, name);
-  }
+// Of libc, that wait; by where they start. Forked children have them where we have.
+const std::unordered_map<uint64_t, std::string_view>& WaitingFunctions() {
+  static const auto functions = [] {
+    std::unordered_map<uint64_t, std::string_view> found;
+    for (const char* name : kWaitingFunctions) {
+      const auto at = reinterpret_cast<uint64_t>(runtime::NextSymbol(name));
+      if (at != 0) found.emplace(at, name);
+    }
+    return found;
+  }();
+  return functions;
 }
 
-bool LiveLocks::IsThread(int tid) const { return cpu_->sweep().threads().threads().contains(tid); }
-
-std::vector<std::string_view> LiveLocks::FunctionsOf(const ThreadRecord& record) const {
+std::vector<std::string_view> FunctionsOf(ProcessThreads* process, const ThreadRecord& record) {
   std::vector<std::string_view> names;
+  const auto& functions = WaitingFunctions();
   for (size_t i = 0; i < std::min(record.frames.size(), kFramesThatTell); ++i) {
     const uint64_t pc = i == 0 ? record.frames[0] : record.frames[i] - 1;
-    const auto known = functions_.find(threads_->starts()->StartOf(pc));
-    names.push_back(known != functions_.end() ? known->second : std::string_view());
+    const auto known = functions.find(process->starts()->StartOf(pc));
+    names.push_back(known != functions.end() ? known->second : std::string_view());
   }
   return names;
 }
 
-void LiveLocks::Classify(IdleThread* idle) const {
+}  // namespace
+
+LockWait LiveLocks::Decode(ProcessThreads* process, const ThreadRecord& record) {
+  return DecodeLockWait(process->memory(), record.where, FunctionsOf(process, record),
+                        [&](int tid) { return process->threads().contains(tid); });
+}
+
+void LiveLocks::Classify(ProcessThreads* process, IdleThread* idle) {
   const ThreadRecord& record = idle->record;
-  idle->lock = DecodeLockWait(threads_->memory(), record.where, FunctionsOf(record),
-                              [this](int tid) { return IsThread(tid); });
+  idle->lock = Decode(process, record);
   const bool lock =
       idle->lock.kind == LockKind::kMutex || idle->lock.kind == LockKind::kReadWriteLock;
   idle->wait = WaitClass::kForWork;
@@ -79,7 +87,8 @@ void LiveLocks::Classify(IdleThread* idle) const {
   if (record.where.kind == WhereItWaits::Kind::kRunning) idle->wait = WaitClass::kForCpu;
 }
 
-void LiveLocks::LookAt(int tid, const HostThread& thread, ThreadReader* reader) {
+void LiveLocks::LookAt(ProcessThreads* process, int tid, const HostThread& thread,
+                       ThreadReader* reader) {
   IdleThread idle;
   idle.tid = tid;
   idle.name = thread.name;
@@ -89,30 +98,38 @@ void LiveLocks::LookAt(int tid, const HostThread& thread, ThreadReader* reader) 
   const bool runs = idle.record.where.kind == WhereItWaits::Kind::kRunning;
   if (!waits && !runs) return;
   idle.record.state = reader->files().Stat(tid).state;
-  Classify(&idle);
+  Classify(process, &idle);
   if (idle.wait == WaitClass::kForWork) idle.record.frames = {};
   idle_[tid] = std::move(idle);
 }
 
-void LiveLocks::Look(uint64_t now_ns) {
-  const auto& threads = cpu_->sweep().threads().threads();
+void LiveLocks::Look(ProcessThreads* process, uint64_t now_ns) {
+  const auto& threads = process->threads();
   std::erase_if(idle_, [&](const auto& item) {
     const auto known = threads.find(item.first);
     return known == threads.end() || known->second.cpu_ns != item.second.cpu_ns;
   });
-  KnowFunctions();
-  threads_->KnowCode();
-  ThreadReader reader = threads_->Reader();
+  process->KnowCode();
+  ThreadReader reader = process->Reader();
   int looks = 0;
+  settled_ = true;
   for (const auto& [tid, thread] : threads) {
     const uint64_t waits_ns = now_ns > thread.last_busy_ns ? now_ns - thread.last_busy_ns : 0;
-    if (waits_ns < kIdleNs) continue;
-    if (!idle_.contains(tid) && looks < kMaxLooks) {
-      LookAt(tid, thread, &reader);
-      ++looks;
+    if (waits_ns < kIdleNs) {
+      settled_ = false;
+      continue;
+    }
+    if (!idle_.contains(tid)) {
+      if (looks++ < kMaxLooks) {
+        LookAt(process, tid, thread, &reader);
+      } else {
+        settled_ = false;
+      }
     }
     if (const auto idle = idle_.find(tid); idle != idle_.end()) idle->second.waits_ns = waits_ns;
   }
+  // What waits for a lock is read anew each time.
+  settled_ = settled_ && Suspects().empty();
 }
 
 std::vector<const IdleThread*> LiveLocks::Suspects() const {
@@ -125,16 +142,14 @@ std::vector<const IdleThread*> LiveLocks::Suspects() const {
 
 // The owner is in the lock now; who waits for it has not run since it was looked at, or the sweep
 // will tell.
-std::vector<LockEdge> LiveLocks::Edges() const {
+std::vector<LockEdge> LiveLocks::Edges(ProcessThreads* process) const {
   std::vector<LockEdge> edges;
   for (const auto& [tid, idle] : idle_) {
     if (idle.wait != WaitClass::kLock || idle.lock.timed || idle.lock.kind == LockKind::kNone)
       continue;
     uint64_t cpu_ns = 0;
-    if (!ThreadCpuTime(tid, &cpu_ns) || cpu_ns != idle.cpu_ns) continue;
-    const LockWait lock =
-        DecodeLockWait(threads_->memory(), idle.record.where, FunctionsOf(idle.record),
-                       [this](int other) { return IsThread(other); });
+    if (!process->CpuTime(tid, &cpu_ns) || cpu_ns != idle.cpu_ns) continue;
+    const LockWait lock = Decode(process, idle.record);
     if (lock.owner != 0) edges.push_back({tid, lock.owner, lock.object, cpu_ns});
   }
   return edges;

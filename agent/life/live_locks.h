@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the host's idle threads wait for: looked at from outside once in each wait, so that a
+// What the idle threads of a process wait for: looked at from outside once in each wait, so that a
 // service with thousands of sleeping threads costs nothing while they sleep. Agent thread only.
 // Memory: about 300 bytes a thread that waits, its stack included.
 #pragma once
@@ -11,8 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "agent/life/live_threads.h"
-#include "collectors/cpu.h"
+#include "agent/life/process_threads.h"
 #include "collectors/detectors/deadlock.h"
 #include "collectors/detectors/stuck_thread.h"
 #include "collectors/lock_words.h"
@@ -32,28 +31,25 @@ struct IdleThread {
 
 class LiveLocks {
  public:
-  LiveLocks(const CpuCollector* cpu, LiveThreads* threads) : cpu_(cpu), threads_(threads) {}
-
   // Looks at threads that have not run for a while and were not looked at since they last did.
-  void Look(uint64_t now_ns);
+  // `process` is the same one each time.
+  void Look(ProcessThreads* process, uint64_t now_ns);
 
   // Those whose wait is not for work.
   [[nodiscard]] std::vector<const IdleThread*> Suspects() const;
   // Waits for locks with an owner, read again now.
-  [[nodiscard]] std::vector<LockEdge> Edges() const;
+  [[nodiscard]] std::vector<LockEdge> Edges(ProcessThreads* process) const;
+  // Whether the next look could show anything new although no thread has run.
+  [[nodiscard]] bool is_settled() const { return settled_; }
   [[nodiscard]] const IdleThread* Find(int tid) const;
 
  private:
-  void LookAt(int tid, const HostThread& thread, ThreadReader* reader);
-  void Classify(IdleThread* idle) const;
-  void KnowFunctions();
-  [[nodiscard]] std::vector<std::string_view> FunctionsOf(const ThreadRecord& record) const;
-  [[nodiscard]] bool IsThread(int tid) const;
+  void LookAt(ProcessThreads* process, int tid, const HostThread& thread, ThreadReader* reader);
+  static void Classify(ProcessThreads* process, IdleThread* idle);
+  static LockWait Decode(ProcessThreads* process, const ThreadRecord& record);
 
-  const CpuCollector* cpu_;
-  LiveThreads* threads_;
   std::map<int, IdleThread> idle_;
-  std::unordered_map<uint64_t, std::string_view> functions_;  // of libc that wait, by their start
+  bool settled_ = false;
 };
 
 }  // namespace sonde::life

@@ -106,6 +106,7 @@ AllocatorNumbers ToNumbers(const GlibcHeap& heap, uint64_t cost_ns) {
 std::vector<std::string> NotesOn(const Survey& survey) {
   std::vector<std::string> notes;
   if (!survey.problem.empty()) notes.push_back(survey.problem);
+  if (!survey.note.empty()) notes.push_back(survey.note);
   if (survey.has_jvm)
     notes.push_back("service's mmap: Java's heap, metaspace and compiled code are among it");
   if (survey.has_python)

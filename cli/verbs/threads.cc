@@ -115,10 +115,15 @@ ExitCode Threads(const Options& options) {
                            "are at /debug/pprof/goroutine?debug=2",
                        "sonde cpu " + AsTyped(options.target));
     }
-    const ThreadsHeader header{ProcessOf(connection.status()),
-                               "agent " + connection.status().value("version", "?"),
-                               "sonde cpu " + AsTyped(options.target) + " --by thread"};
-    return Show(options, header, Parse(connection.Get("/debug/sonde/threads")));
+    const int pid = connection.only_pid();
+    const ThreadsHeader header{
+        pid == 0 ? ProcessOf(connection.status())
+                 : "pid " + std::to_string(pid) + ", a child of " + ProcessOf(connection.status()),
+        "agent " + connection.status().value("version", "?"),
+        "sonde cpu " + AsTyped(options.target) + " --by thread"};
+    return Show(options, header,
+                Parse(connection.Get("/debug/sonde/threads" +
+                                     (pid == 0 ? "" : "?pid=" + std::to_string(pid)))));
   } catch (const NoAgent& none) {
     return ShowWithoutAgent(none, options.json);
   }

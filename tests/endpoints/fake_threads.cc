@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/endpoints/fake_threads.h"
 
+#include <unistd.h>
+
 #include <utility>
 #include <vector>
 
@@ -8,7 +10,11 @@
 
 namespace sonde::testing {
 
-std::unique_ptr<ThreadDump> FakeThreads::OpenThreadDump() {
+std::unique_ptr<ThreadDump> FakeThreads::OpenThreadDump(int pid, std::string* error) {
+  if (pid != 0 && pid != getpid()) {
+    *error = "pid " + std::to_string(pid) + " is no process of this agent's tree, or has ended";
+    return nullptr;
+  }
   tables_.Refresh();
   std::vector<CodeOfImage> code;
   for (const UnwindModuleStatus& module : tables_.Status().modules) {

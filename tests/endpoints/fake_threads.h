@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "agent/endpoints/threads_source.h"
 #include "collectors/function_starts.h"
@@ -16,8 +17,7 @@ class FakeThreads final : public ThreadsSource {
  public:
   FakeThreads() { tables_.Refresh(); }
 
-  std::unique_ptr<ThreadDump> OpenThreadDump() override;
-  const ProcessMemory& memory() const override { return memory_; }
+  std::unique_ptr<ThreadDump> OpenThreadDump(int pid, std::string* error) override;
 
   // What OpenThreadDump starts from; may be changed before.
   ThreadDumpSetup& setup() { return setup_; }

@@ -37,7 +37,7 @@ TEST(ResidentPages, CountsWhatWasTouched) {
   const Mapping mapping(64 * kMiB);
   memset(mapping.at(), 1, 5 * kMiB);
   ResidentPages pages;
-  ASSERT_TRUE(pages.ok());
+  ASSERT_TRUE(pages.exact());
   PageCounts counts;
   EXPECT_EQ(pages.Count(mapping.low(), mapping.low() + 64 * kMiB, {}, &counts),
             mapping.low() + 64 * kMiB);
@@ -55,6 +55,21 @@ TEST(ResidentPages, PagesThatWereOnlyReadAreAmbiguous) {
   pages.Count(mapping.low(), mapping.low() + kMiB, {}, &counts);
   EXPECT_EQ(counts.present, kMiB);
   EXPECT_EQ(counts.ambiguous, kMiB);
+}
+
+TEST(ResidentPages, WithoutPagemapCountsWhatWasTouchedAllTheSame) {
+  const Mapping mapping(64 * kMiB);
+  memset(mapping.at() + kMiB, 1, 5 * kMiB);
+  ResidentPages pages;
+  pages.ForgetForTesting();
+  ASSERT_FALSE(pages.exact());
+  PageCounts counts;
+  EXPECT_EQ(pages.Count(mapping.low(), mapping.low() + 64 * kMiB, {}, &counts),
+            mapping.low() + 64 * kMiB);
+  EXPECT_EQ(counts.present, 5 * kMiB);
+  EXPECT_EQ(pages.PresentUntil(mapping.low(), mapping.low() + kMiB), mapping.low());
+  const uint64_t touched = mapping.low() + kMiB;
+  EXPECT_EQ(pages.PresentUntil(touched, touched + 8192), touched + 8192);
 }
 
 TEST(ResidentPages, StopsWhereTheBudgetEnds) {
@@ -98,6 +113,25 @@ TEST(SurveyMemory, PartsAddUpToWhatTheKernelCalls_RSS) {
   EXPECT_GE(mapped.anonymous, 40 * kMiB);
   EXPECT_LT(mapped.anonymous, 48 * kMiB);
   EXPECT_GE(mapped.shared, 20 * kMiB);
+  uint64_t size = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> size >> resident;
+  const double sum = static_cast<double>(mapped.anonymous + mapped.shared + mapped.files +
+                                         mapped.stacks + mapped.agent);
+  EXPECT_NEAR(sum, static_cast<double>(resident) * 4096, 0.03 * sum);
+}
+
+TEST(SurveyMemory, WithoutPagemapPartsAddUpToo) {
+  const Mapping anonymous(40 * kMiB);
+  memset(anonymous.at(), 1, 40 * kMiB);
+  ProcessMemory memory;
+  ResidentPages exact, pages;
+  pages.ForgetForTesting();
+  const Survey survey = SurveyMemory(memory, &pages, {});
+  const MappedMemory& mapped = survey.mapped;
+  EXPECT_EQ(survey.problem, "");
+  EXPECT_NE(survey.note.find("pagemap cannot be read"), std::string::npos);
+  EXPECT_NEAR(static_cast<double>(mapped.anonymous),
+              static_cast<double>(SurveyMemory(memory, &exact, {}).mapped.anonymous), 1 << 20);
   uint64_t size = 0, resident = 0;
   std::ifstream("/proc/self/statm") >> size >> resident;
   const double sum = static_cast<double>(mapped.anonymous + mapped.shared + mapped.files +

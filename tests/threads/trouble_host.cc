@@ -3,6 +3,9 @@
 //   hot S         one of three threads called "worker" burns a core for S seconds, then ends
 //   forked_hot S  a child process does
 //   deadlock N K  N threads wait for each other's locks of kind K: pthread, recursive, std, rwlock
+//   forked_deadlock N  so do N of a child process
+//   ended_owner   a thread ended with a lock in its hands, another waits for it
+//   readers       two readers keep a lock that a writer waits for
 //   healthy       threads fight for four mutexes in the right order, thousands of times a second
 // Prints "ready" (and the tid that matters), ends with stdin.
 #include <pthread.h>
@@ -117,6 +120,50 @@ void Deadlock(int count, const char* kind) {
   Announce();
 }
 
+// The same in a child.
+void ForkedDeadlock(int count) {
+  std::thread(IdleWorker).detach();
+  usleep(1'500'000);
+  if (fork() != 0) return;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  Deadlock(count, "pthread");
+  for (;;) pause();
+}
+
+__attribute__((noinline)) void WaitForLockOfTheDead(pthread_mutex_t* lock) {
+  pthread_mutex_lock(lock);
+  g_sink = g_sink + 1;
+}
+
+// A thread ends with a lock in its hands.
+void EndedOwner() {
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  std::thread([] { pthread_mutex_lock(&lock); }).join();
+  std::thread([] {
+    prctl(PR_SET_NAME, "waiter");
+    WaitForLockOfTheDead(&lock);
+  }).detach();
+  Announce();
+}
+
+// Two readers never let go, a writer waits.
+void Readers() {
+  static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+  for (int i = 0; i < 2; ++i) {
+    std::thread([] {
+      pthread_rwlock_rdlock(&lock);
+      ++g_arrived;
+      IdleWorker();
+    }).detach();
+  }
+  while (g_arrived.load() < 2) usleep(1000);
+  std::thread([] {
+    prctl(PR_SET_NAME, "writer");
+    pthread_rwlock_wrlock(&lock);
+  }).detach();
+  Announce();
+}
+
 void Healthy() {
   auto* locks = new std::mutex[4];
   for (int i = 0; i < 6; ++i) {
@@ -142,10 +189,19 @@ int main(int argc, char** argv) {
     ForkedHot(atof(argv[2]));
   } else if (mode == "deadlock" && argc == 4) {
     Deadlock(atoi(argv[2]), argv[3]);
+  } else if (mode == "forked_deadlock" && argc == 3) {
+    ForkedDeadlock(atoi(argv[2]));
+  } else if (mode == "ended_owner") {
+    EndedOwner();
+  } else if (mode == "readers") {
+    Readers();
   } else if (mode == "healthy") {
     Healthy();
   } else {
-    fputs("expected: hot S | forked_hot S | deadlock N KIND | healthy\n", stderr);
+    fputs(
+        "expected: hot S | forked_hot S | deadlock N KIND | forked_deadlock N | ended_owner | "
+        "readers | healthy\n",
+        stderr);
     return 2;
   }
   while (getchar() != EOF) {

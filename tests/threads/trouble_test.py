@@ -13,6 +13,8 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 AGENT, SONDE, HOST = (os.path.realpath(path) for path in sys.argv[1:4])
 CLEAN, USAGE, FINDING = 0, 2, 3
@@ -143,6 +145,40 @@ class Trouble(unittest.TestCase):
 
     def test_deadlock_of_two_writers(self):
         self.deadlock(2, "rwlock", "read-write lock")
+
+    def test_deadlock_in_a_child_names_the_process_and_its_dump_shows_it(self):
+        process = self.start("forked_deadlock", "2")
+        finding = self.wait_for(lambda: self.findings("deadlock"), 30)[0]
+        child = finding["pid"]
+        self.assertNotEqual(child, process.pid)
+        self.assertRegex(finding["sentence"], rf"^2 threads of pid {child} wait for each other's locks for ever: locker")
+        self.assertIn("TakeSecondLock", " ".join(frame["function"] for frame in finding["stacks"][0]["frames"]))
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/debug/sonde/threads?pid={child}", timeout=20) as answer:
+            dump = json.load(answer)
+        self.assertEqual((dump["pid"], dump["agent_pid"], dump["threads"]), (child, process.pid, 3))
+        waits = [thread["wait"] for group in dump["groups"] for thread in group["threads"] if thread["name"] == "locker"]
+        self.assertEqual(len(waits), 2)
+        for wait in waits:
+            self.assertRegex(wait, r"^mutex 0x\w+ held by tid \d+ \(locker\)$")
+        self.assertFalse([group["problem"] + group["note"] for group in dump["groups"] if group["problem"] or group["note"]])
+        os.kill(child, signal.SIGKILL)
+        self.wait_for(lambda: not self.findings("deadlock")[0]["active"], 20)
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/debug/sonde/threads?pid=1", timeout=20)
+        self.assertEqual(refused.exception.code, 404)
+        self.assertIn("no process of this agent's tree", refused.exception.read().decode())
+
+    def test_lock_of_a_thread_that_has_ended_is_named_as_that(self):
+        self.start("ended_owner")
+        finding = self.wait_for(lambda: self.findings("stuck_thread"), 25)[0]
+        self.assertRegex(finding["sentence"], r"^thread waiter \(tid \d+\) is waiting for a mutex held by tid \d+, which has "
+                         r"ended: nobody will unlock it for \d+")
+        self.assertIn("WaitForLockOfTheDead", " ".join(f["function"] for f in finding["stacks"][0]["frames"]))
+
+    def test_writer_behind_readers_says_how_many(self):
+        self.start("readers")
+        finding = self.wait_for(lambda: self.findings("stuck_thread"), 25)[0]
+        self.assertRegex(finding["sentence"], r"^thread writer \(tid \d+\) is waiting for a read-write lock read by 2 threads")
 
     def test_heavy_correct_locking_gives_no_finding(self):
         self.start("healthy")
