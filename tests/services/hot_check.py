@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks `sonde cpu --last` who burnt the core: the process, the thread, the function, and their shares."""
+"""Asks `sonde cpu --last` and `sonde hot` who burnt the core: the process, the thread, the function, and their shares."""
 import json
 import os
 import re
 import subprocess
+import time
 from dataclasses import dataclass, field
 
 from lab import AGENT_PORT
@@ -50,6 +51,47 @@ def check_hot(lab, label, tid, functions, window="30s", least=0.5, name=""):
     for pattern in functions:
         held = max((row["cumulative"] for row in answer["rows"] if re.search(pattern, row["name"])), default=0)
         judge(check, pattern, held, least, answer)
+
+
+# For a machine that is shared: less of a core, and sooner, than by default.
+SENSITIVE = {"SONDE_HOT_AFTER": "3s", "SONDE_HOT_PERCENT": "30"}
+# How long after the end it is asked again.
+PAUSE_S = float(os.environ.get("SONDE_HOT_PAUSE", "0"))
+
+
+def check_finding(lab, label, pid, tid, function, active, least=0.5):
+    """`sonde hot` names the thread of the process, whether it goes on, and the function with its share."""
+    if not lab.agent:
+        return
+    check = HotCheck(label, kind="sonde hot")
+    lab.profiles.append(check)
+    done = subprocess.run([SONDE, "hot", f":{AGENT_PORT}", "--json"], capture_output=True, text=True, timeout=60,
+                          check=False)
+    found = [finding for finding in json.loads(done.stdout or '{"findings": []}')["findings"]
+             if finding["kind"] == "hot_thread" and finding["pid"] == pid and finding["facts"]["tid"] == str(tid)]
+    if done.returncode != 3 or not found:
+        check.problems.append(f"exit {done.returncode}, no finding for pid {pid} tid {tid}: {done.stdout[:1500]}")
+        return
+    finding = found[0]
+    share = sum(stack.get("share", 0) for stack in finding["stacks"]
+                if any(re.search(function, frame["function"]) for frame in stack["frames"]))
+    text = f"{finding['sentence']}; {function} {share:.0%}"
+    right = share >= least and finding["active"] == active
+    (check.found if right else check.problems).append(text)
+
+
+def check_later(lab, label, pid, tid, function, least=0.5):
+    """The same after it has ended, and after the pause."""
+    if lab.agent:
+        lab.wait_for(lambda: not any(f["active"] for f in findings() if f["facts"].get("tid") == str(tid)), 20)
+        time.sleep(PAUSE_S)
+    check_finding(lab, f"{label}, {PAUSE_S:.0f} s later" if PAUSE_S else label, pid, tid, function, False, least)
+
+
+def findings():
+    done = subprocess.run([SONDE, "findings", f":{AGENT_PORT}", "--json"], capture_output=True, text=True, timeout=60,
+                          check=False)
+    return json.loads(done.stdout or '{"findings": []}')["findings"]
 
 
 def judge(check, what, held, least, answer):

@@ -2,7 +2,7 @@
 """Who burns the core? One busy thread among fifty of a python program: named while it runs and after it ended."""
 import re
 
-from hot_check import SONDE, check_hot
+from hot_check import PAUSE_S, SENSITIVE, SONDE, check_finding, check_hot, check_later
 
 TARGET, NEEDS = "python3.11", ["python3"]
 NEEDS = [*NEEDS, *([] if SONDE else ["sonde"])]
@@ -22,19 +22,21 @@ idlers = [threading.Thread(target=idle, args=(stop, n)) for n in range(49)]
 time.sleep(1.5)
 one = threading.Thread(target=busy, args=(time.time() + 8,)); one.start(); one.join()
 print("over", flush=True)
-time.sleep(7); stop.set()
+time.sleep(25 + PAUSE); stop.set()
 [t.join() for t in idlers]; print("ended", threading.active_count())
-"""
+""".replace("PAUSE", str(PAUSE_S))
 
 
 def run(lab):
-    process = lab.start(["python3", lab.write("work.py", WORK)])
+    process = lab.start(["python3", lab.write("work.py", WORK)], **SENSITIVE)
     lab.wait_for(lambda: "busy" in lab.log("python3"))
     tid = int(re.search(r"busy (\d+)", lab.log("python3"))[1])
     lab.wait_for(lambda: False, 6)
     functions = ["_PyEval_EvalFrameDefault"]
     check_hot(lab, "while it runs", tid, functions, least=0.7, name="busy-one")
+    check_finding(lab, "while it runs", process.pid, tid, functions[0], True, least=0.7)
     lab.note(f"over {lab.wait_for(lambda: 'over' in lab.log('python3'))}")
     check_hot(lab, "after the thread ended", tid, functions, least=0.7, name="busy-one")
+    check_later(lab, "after the thread ended", process.pid, tid, functions[0], least=0.7)
     lab.note(f"ended with {process.wait(60)}")
     lab.note(re.sub(r"busy \d+", "busy", lab.log("python3")))
