@@ -136,20 +136,29 @@ class Storm:
             self.problems.append(f"the agent's memory grew from {memory_before} to {memory} bytes in the second half")
         return memory
 
+    def memory_in_the_middle(self):
+        """None for a short run: it is still filling its tables then."""
+        if self.seconds < 60:
+            return None
+        time.sleep(self.seconds / 2)
+        try:
+            return self.agent_memory()
+        except OSError as error:
+            self.problems.append(f"in the middle the agent is gone: {error}")
+            return None
+
     def run(self):
         self.wait_for_agent()
         others = [threading.Thread(target=self.keep_asking, args=(seed,)) for seed in range(3)]
         others.append(threading.Thread(target=self.keep_switching))
         for other in others:
             other.start()
-        time.sleep(self.seconds / 2)
-        # A short run is still filling its tables then.
-        memory_before = self.agent_memory() if self.seconds >= 60 else None
+        memory_before = self.memory_in_the_middle()
         line = self.process.stdout.readline()
         self.over.set()
         for other in others:
             other.join()
-        memory = self.check_end(memory_before) if line else 0
+        memory = self.check_end(memory_before) if line and not self.problems else 0
         errors = self.process.communicate(timeout=60)[1]
         if not line.startswith("done") or self.process.returncode != 0:
             self.problems.append(f"storm_host ended with {self.process.returncode}: {line} {errors[-2000:]}")
