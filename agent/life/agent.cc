@@ -319,15 +319,40 @@ void Agent::FinishCaptures() {
   server_.FinishEarly(http::NowMs() + kPatienceMs);
 }
 
-}  // namespace
+// For want of memory, most likely: its own limit, or the host's. A host gets over a moment without
+// address space, and so does its agent; one that runs out again and again is of no use.
+constexpr int kMostFailures = 6;
+constexpr uint64_t kFirstPauseNs = 1'000'000'000;        // doubled each time
+constexpr uint64_t kForgottenAfterNs = 600'000'000'000;  // of running well
 
-void RunAgent() {
+// False: it failed, and may be tried again.
+bool RunOnce() {
   try {
     Agent agent;
     agent.Run();
-  } catch (const std::exception&) {  // its own memory limit, most likely
-    AgentCouldNotStart();
+    return true;
+  } catch (const std::exception&) {
+    return false;
   }
+}
+
+void PauseAfterFailure(int failures) {
+  constexpr timespec kStep{0, 50'000'000};
+  const uint64_t end_ns = MonotonicNs() + (kFirstPauseNs << failures);
+  while (!AgentMustStop() && MonotonicNs() < end_ns) sys::Call(SYS_nanosleep, &kStep, 0L);
+}
+
+}  // namespace
+
+void RunAgent() {
+  for (int failures = 0; failures < kMostFailures; ++failures) {
+    const uint64_t start_ns = MonotonicNs();
+    if (RunOnce()) return;
+    if (MonotonicNs() - start_ns > kForgottenAfterNs) failures = 0;
+    PauseAfterFailure(failures);
+    if (AgentMustStop()) return;
+  }
+  AgentCouldNotStart();
 }
 
 void AgentAfterFork() {

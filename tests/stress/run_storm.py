@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """storm_host under the agent, while profiles are asked for and the sampler is switched off, on and to other intervals.
 
-Required: no block damaged, no child lost, every question answered with a profile or the reason why not, no negative
-sum; and, when all is freed, no sample of the storm is live, and the agent's memory has not grown since the middle.
+Required: no block damaged, no child lost, every question answered with a profile or the reason why not, an agent that
+comes back when it had to end for want of address space, no negative sum; and, when all is freed, no sample of the storm is live, and the agent's memory has not grown since the middle.
 """
 import argparse
 import os
@@ -23,13 +23,15 @@ from session import UnixConnection  # noqa: E402
 SAMPLE = re.compile(r"^(-?\d+): (-?\d+) \[(-?\d+): (-?\d+)\] @(.*)$", re.MULTILINE)
 QUESTIONS = ("heap?debug=1", "heap", "allocs", "heap?seconds=1", "heap?debug=1", "heap?age=1s", "profile?seconds=1")
 INTERVALS = ("512KiB", "64KiB", "4KiB", "512", "1MiB")
+LONGEST_OUTAGE_S = 60
 GROWTH = 512 << 10  # bytes that the agent's memory may grow by in the second half
 
 
 class Storm:
     def __init__(self, arguments, scratch):
         self.run_dir = os.path.join(scratch, "run")
-        self.seconds, self.problems, self.answers, self.refusals = arguments.seconds, [], 0, 0
+        self.seconds, self.problems, self.answers, self.refusals = arguments.seconds, [], 0, set()
+        self.outages = 0
         self.functions = self.storm_functions(arguments.host)
         self.host_name = os.path.basename(arguments.host)
         environment = {"PATH": "/usr/bin:/bin", "LD_PRELOAD": os.path.abspath(arguments.agent),
@@ -78,9 +80,22 @@ class Storm:
                     if min(map(int, row.groups()[:4])) < 0:
                         self.problems.append(f"{path}: negative sums: {row[0][:200]}")
         elif status in (429, 500, 503) and body.strip():  # off, too many at once, or out of memory, and it says so
-            self.refusals += 1
+            self.refusals.add(f"{status} {body.decode().strip()[:150]}")
         else:
             self.problems.append(f"{path}: {status} {body[:200]!r}")
+
+    def wait_out(self):
+        """Without address space the agent may end; it has to be back when there is some."""
+        self.outages += 1
+        end = time.monotonic() + LONGEST_OUTAGE_S
+        while not self.over.wait(0.2):
+            try:
+                self.ask("GET", "/healthz")
+                return
+            except OSError:
+                if time.monotonic() > end:
+                    self.problems.append(f"the agent has been gone for {LONGEST_OUTAGE_S} s")
+                    self.over.set()
 
     def keep_asking(self, seed):
         dice = random.Random(seed)
@@ -88,9 +103,8 @@ class Storm:
             path = f"/debug/pprof/{dice.choice(QUESTIONS)}"
             try:
                 self.check_answer(path, *self.ask("GET", path))
-            except OSError as error:
-                self.problems.append(f"{path}: {error}")
-                return
+            except OSError:
+                self.wait_out()
             time.sleep(dice.random() * 0.2)
 
     def keep_switching(self):
@@ -101,9 +115,9 @@ class Storm:
             for word in words:
                 try:
                     status, body = self.ask("POST", f"/debug/sonde/config?{word}")
-                except OSError as error:
-                    self.problems.append(f"POST {word}: {error}")
-                    return
+                except OSError:
+                    self.wait_out()
+                    continue
                 if status != 200:
                     self.problems.append(f"POST {word}: {status} {body[:200]!r}")
                 time.sleep(0.2)
@@ -141,11 +155,12 @@ class Storm:
         if self.seconds < 60:
             return None
         time.sleep(self.seconds / 2)
-        try:
-            return self.agent_memory()
-        except OSError as error:
-            self.problems.append(f"in the middle the agent is gone: {error}")
-            return None
+        while not self.over.is_set():
+            try:
+                return self.agent_memory()
+            except OSError:
+                self.wait_out()
+        return None
 
     def run(self):
         self.wait_for_agent()
@@ -160,9 +175,11 @@ class Storm:
             other.join()
         memory = self.check_end(memory_before) if line and not self.problems else 0
         errors = self.process.communicate(timeout=60)[1]
+        if errors:
+            self.problems.append(f"stderr of storm_host: {errors[-2000:]}")
         if not line.startswith("done") or self.process.returncode != 0:
             self.problems.append(f"storm_host ended with {self.process.returncode}: {line} {errors[-2000:]}")
-        print(f"{line.strip()}; {self.answers} answers, {self.refusals} refusals; agent's memory "
+        print(f"{line.strip()}; {self.answers} answers, {self.outages} connections lost, refused for {sorted(self.refusals)}; agent's memory "
               f"{(memory_before or 0) >> 10} KiB, then {memory >> 10} KiB")
 
 
