@@ -2,6 +2,7 @@
 """What a malloc + free pair costs, beside bare glibc, the allocators that sample by themselves, and the filters tried."""
 from measure import BARE, Failed, Series, interleave, medians, run_program
 from report import Bar, Row
+from rivals import BASE, heap_rivals, label
 
 TITLE = "Heap: malloc + free"
 NOTE = ("CPU ns a pair of the measuring thread. *Hot*: the block that was just freed; *working set*: a random one of "
@@ -10,26 +11,18 @@ NOTE = ("CPU ns a pair of the measuring thread. *Hot*: the block that was just f
         "sampled. The working set swings by several ns from run to run with where the blocks lie. *Same blocks* does "
         "not: it changes one working set through the preload and past it in turn, a few milliseconds each.")
 
-JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
-TCMALLOC = "/usr/lib/x86_64-linux-gnu/libtcmalloc.so.4"
 FILTERS = {0: "countdown only", 1: "filter 64 KiB, plain bits", 2: "filter 64 KiB, hashed", 3: "filter by page",
            4: "filter 4 KiB, plain bits", 5: "filter 16 KiB, plain bits", 6: "forward only",
            7: "filter 64 KiB, branches taken"}
-PEER_BASE = {"jemalloc, profiling": "jemalloc", "tcmalloc, sampling": "tcmalloc"}
 
 
 def variants_of(lab):
     program = "bench_heap"
-    variants = {BARE: {}, "libsonde": lab.sonde(program), "libsonde, heap off": lab.sonde(program, SONDE_HEAP="off"),
-                "libsonde, 64 KiB": lab.sonde(program, SONDE_HEAP_INTERVAL_BYTES="64KiB")}
+    variants = heap_rivals(lab, program)
+    variants |= {"libsonde, heap off": lab.sonde(program, SONDE_HEAP="off"),
+                 "libsonde, 64 KiB": lab.sonde(program, SONDE_HEAP_INTERVAL_BYTES="64KiB")}
     for number, name in FILTERS.items():
         variants[name] = {"LD_PRELOAD": lab.program(f"libheap_filter_{number}.so")}
-    if lab.have(JEMALLOC, "jemalloc (package libjemalloc2)"):
-        variants["jemalloc"] = {"LD_PRELOAD": JEMALLOC}
-        variants["jemalloc, profiling"] = {"LD_PRELOAD": JEMALLOC, "MALLOC_CONF": "prof:true,lg_prof_sample:19"}
-    if lab.have(TCMALLOC, "tcmalloc (package libgoogle-perftools4)"):
-        variants["tcmalloc"] = {"LD_PRELOAD": TCMALLOC}
-        variants["tcmalloc, sampling"] = {"LD_PRELOAD": TCMALLOC, "TCMALLOC_SAMPLE_PARAMETER": "524288"}
     return variants
 
 
@@ -44,16 +37,14 @@ def rows_of(what, key, results, limit):
     ns = medians(results, key)
     rows = []
     for name in results:
-        base = PEER_BASE.get(name, BARE)
         bar = Bar("added", limit) if name == "libsonde" else None
-        label = name if base == BARE else f"{name} (against {base})"
-        rows.append(Row(what, label, "ns", Series(ns[name], ns[base]), bar))
+        rows.append(Row(what, label(name), "ns", Series(ns[name], ns[BASE.get(name, BARE)]), bar))
     return rows
 
 
 def paired_rows(lab, variants, threads, suffix):
     """The working set by both ways in one process: allocators of their own cannot be had like that."""
-    names = [name for name in variants if "malloc" not in name]
+    names = [name for name in variants if "malloc" not in name and name != "heaptrack"]
     results = interleave(names, lab.rounds(7, 2),
                          lambda name: run_program([lab.program("bench_heap"), str(threads), "paired"], variants[name]))
     direct, hooked = medians(results, "direct"), medians(results, "hooked")
@@ -71,8 +62,7 @@ def measure(lab):
         rows += rows_of(f"working set{suffix}", "set", results, 6.0)
         rows += paired_rows(lab, variants, threads, suffix)
         if threads == 1:
-            single = {name: results[name] for name in (BARE, "libsonde")}
-            p999 = medians(single, "single_p999")
+            p999 = medians({name: results[name] for name in results if not name.startswith("filter")}, "single_p999")
             rows += [Row("p99.9 of a single malloc, elapsed", name, "ns", Series(p999[name], p999[BARE]))
-                     for name in single]
+                     for name in p999]
     return rows
