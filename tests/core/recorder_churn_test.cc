@@ -105,7 +105,9 @@ void RecordedChurn::ChurnThenHot(uint64_t stacks, uint64_t stacks_per_second) {
   EXPECT_LE(most_bytes_, RecorderOptions().open_bytes);
 }
 
-TEST_F(RecordedChurn, OfTenMillionStacksGivesWayToANewHotOne) { ChurnThenHot(10'000'000, 100'000); }
+TEST_F(RecordedChurn, OfTenMillionStacksGivesWayToANewHotOne) {
+  ChurnThenHot(10'000'000 / kShorter, 100'000);
+}
 // Run by label slow.
 TEST_F(RecordedChurn, DISABLED_OfAHundredMillionStacksGivesWayToANewHotOne) {
   ChurnThenHot(100'000'000, 1'000'000);
@@ -159,7 +161,9 @@ void RecordedChurn::ChurnFor(uint64_t seconds) {
   }
 }
 
-TEST_F(RecordedChurn, OfTwoHoursKeepsSharesAndMemory) { ChurnFor(2 * 3600); }
+TEST_F(RecordedChurn, OfTwoHoursKeepsSharesAndMemory) {
+  ChurnFor(2 * 3600 / std::min<uint64_t>(kShorter, 4));
+}
 // Run by label slow.
 TEST_F(RecordedChurn, DISABLED_OfADayKeepsSharesAndMemory) { ChurnFor(24 * 3600); }
 

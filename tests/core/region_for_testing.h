@@ -14,6 +14,13 @@
 
 namespace sonde {
 
+// Sanitizers cost 20 times the CPU; what long runs show beyond short ones is not theirs to show.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr uint64_t kShorter = 20;
+#else
+inline constexpr uint64_t kShorter = 1;
+#endif
+
 class RegionForTesting {
  public:
   explicit RegionForTesting(const RegionCounts& counts = {}) : bytes_(RegionBytes(counts)) {
