@@ -320,10 +320,11 @@ void Agent::FinishCaptures() {
 }
 
 // For want of memory, most likely: its own limit, or the host's. A host gets over a moment without
-// address space, and so does its agent; one that runs out again and again is of no use.
-constexpr int kMostFailures = 6;
-constexpr uint64_t kFirstPauseNs = 1'000'000'000;        // doubled each time
-constexpr uint64_t kForgottenAfterNs = 600'000'000'000;  // of running well
+// address space, and so does its agent; the longer it lasts, the seldomer it tries.
+constexpr int kMostFailures = 100;
+constexpr uint64_t kFirstPauseNs = 1'000'000'000;
+constexpr int kMostDoublings = 6;
+constexpr uint64_t kForgottenAfterNs = 60'000'000'000;  // of running well
 
 // False: it failed, and may be tried again.
 bool RunOnce() {
@@ -338,7 +339,7 @@ bool RunOnce() {
 
 void PauseAfterFailure(int failures) {
   constexpr timespec kStep{0, 50'000'000};
-  const uint64_t end_ns = MonotonicNs() + (kFirstPauseNs << failures);
+  const uint64_t end_ns = MonotonicNs() + (kFirstPauseNs << std::min(failures, kMostDoublings));
   while (!AgentMustStop() && MonotonicNs() < end_ns) sys::Call(SYS_nanosleep, &kStep, 0L);
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a heap profile costs when it is asked for, and the memory that sampling holds, beside the allocators' own."""
 import http.client
+import socket
 import statistics
 import subprocess
 import time
@@ -12,7 +13,7 @@ from rivals import BASE, heap_rivals, label
 
 TITLE = "Heap: dump of a large heap"
 NOTE = ("*1 M blocks*: 231 MiB live, made on 16,384 call stacks; *10,000 stacks*: the same with an interval of 16 KiB, so "
-        "about 14,000 samples (region of 64 MiB). Elapsed ms of the first dump and the median of nine later ones. Sonde: "
+        "about 14,000 samples (region of 64 MiB, memory limit of 128). Elapsed ms of the first dump and the median of nine later ones. Sonde: "
         "`GET /debug/pprof/heap`, so with names and over HTTP; tcmalloc: `GetHeapSample` and jemalloc: `prof.dump` into "
         "a file, both in the process and without names. RSS before the dump and after all of them. heaptrack has no dump.")
 
@@ -65,11 +66,23 @@ def download_ms():
     return 1000 * (time.perf_counter() - start)
 
 
+def wait_for_agent():
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with socket.socket() as sock:
+            if sock.connect_ex(("127.0.0.1", PORT)) == 0:
+                return
+        time.sleep(0.05)
+    raise Failed("the agent does not answer")
+
+
 def one_heap(lab, name, settings, blocks):
     """{what: number} of one process."""
     with Heap(lab, settings, blocks) as heap:
         result = {"rss": heap.rss_kib / 1024}
         times = []
+        if name == "libsonde":
+            wait_for_agent()
         for _ in range(DUMPS):
             inside = heap.dump_ms()
             times.append(download_ms() if name == "libsonde" else inside)
@@ -103,7 +116,8 @@ def measure(lab):
     blocks = BLOCKS // (10 if lab.quick else 1)
     results = interleave(list(variants), lab.rounds(5, 1), lambda name: one_heap(lab, name, variants[name], blocks))
     rows = rows_of("1 M blocks" if not lab.quick else "100,000 blocks", results, {"rss": Bar("added", 4.0)})
-    fine = lab.sonde("bench_heap_dump", SONDE_HEAP_INTERVAL_BYTES="16KiB", SONDE_REGION_BYTES="64MiB")
+    fine = lab.sonde("bench_heap_dump", SONDE_HEAP_INTERVAL_BYTES="16KiB", SONDE_REGION_BYTES="64MiB",
+                     SONDE_MEMORY_LIMIT_BYTES="128MiB")
     fine_results = {"libsonde": [one_heap(lab, "libsonde", fine, blocks) for _ in range(lab.rounds(5, 1))]}
     fine_results[BARE] = results[BARE]
     rows += [row for row in rows_of("10,000 stacks", fine_results, {"later": Bar("median", 20.0)})

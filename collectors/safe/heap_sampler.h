@@ -73,6 +73,7 @@ extern constinit thread_local HeapThread t_heap;
 inline constexpr uint64_t kWhileOff = 0, kWhileOn = 1;
 // Which of the gaps is counted down.
 // Hidden, so that a hook loads it without a look into the global offset table.
+// NOLINTNEXTLINE(bugprone-dynamic-static-initializers): it is constinit
 extern constinit std::atomic<uint64_t> g_gap_in_use __attribute__((visibility("hidden")));
 
 // Malloc-safe: may not allocate or block. Takes size + 1 from the thread's gap; true: that was more

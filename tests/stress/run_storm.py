@@ -23,7 +23,7 @@ from session import UnixConnection  # noqa: E402
 SAMPLE = re.compile(r"^(-?\d+): (-?\d+) \[(-?\d+): (-?\d+)\] @(.*)$", re.MULTILINE)
 QUESTIONS = ("heap?debug=1", "heap", "allocs", "heap?seconds=1", "heap?debug=1", "heap?age=1s", "profile?seconds=1")
 INTERVALS = ("512KiB", "64KiB", "4KiB", "512", "1MiB")
-LONGEST_OUTAGE_S = 60
+LONGEST_OUTAGE_S = 100
 GROWTH = 512 << 10  # bytes that the agent's memory may grow by in the second half
 
 
@@ -138,7 +138,17 @@ class Storm:
                 rows.append(row[0][:100])
         return rows
 
+    def wait_for_end_of_outage(self):
+        end = time.monotonic() + LONGEST_OUTAGE_S
+        while time.monotonic() < end:
+            try:
+                return self.ask("GET", "/healthz")
+            except OSError:
+                time.sleep(0.5)
+        return self.ask("GET", "/healthz")
+
     def check_end(self, memory_before):
+        self.wait_for_end_of_outage()
         end = time.monotonic() + 30  # children that ended are noticed within seconds
         while rows := self.live_of_storm():
             if time.monotonic() > end:
