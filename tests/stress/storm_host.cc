@@ -24,6 +24,13 @@
 #include <mutex>
 #include <vector>
 
+// Neither inlined nor merged with one that looks the same: its frame is to be on the stack.
+#ifdef __clang__
+#define OWN_FRAME __attribute__((noinline))
+#else
+#define OWN_FRAME __attribute__((noipa))
+#endif
+
 namespace {
 
 constexpr size_t kSlots = 4096;
@@ -86,7 +93,7 @@ class Dice {
 };
 
 // On every stack that holds a block of the storm: the driver looks for it in profiles.
-__attribute__((noipa)) void* StormAllocate(size_t size, uint64_t how) {
+OWN_FRAME void* StormAllocate(size_t size, uint64_t how) {
   void* block = nullptr;
   switch (how) {
     case 0:
@@ -111,7 +118,7 @@ __attribute__((noipa)) void* StormAllocate(size_t size, uint64_t how) {
   return block;
 }
 
-__attribute__((noipa)) Head* StormReallocate(Head* head, size_t size) {
+OWN_FRAME Head* StormReallocate(Head* head, size_t size) {
   void* const block = realloc(head, size);
   return block != nullptr ? Mark(block, size) : head;  // one that fails leaves the old block
 }

@@ -8,6 +8,13 @@
 #include <new>
 #include <utility>
 
+// Neither inlined nor merged with one that looks the same: its frame is to be on the stack.
+#ifdef __clang__
+#define OWN_FRAME __attribute__((noinline))
+#else
+#define OWN_FRAME __attribute__((noipa))
+#endif
+
 namespace truth {
 namespace {
 
@@ -21,7 +28,7 @@ struct Call {
 // A function of its own for each site: g++ must neither inline nor merge them, nor leave their
 // frames before the allocation.
 template <int N>
-__attribute__((noipa)) void* At(const Call& call) {
+OWN_FRAME void* At(const Call& call) {
   void* block = nullptr;
   switch (call.op) {
     case Op::kMalloc:
