@@ -146,8 +146,9 @@ std::vector<uint64_t> AddressHistory::Changes() const {
     }
   }
   std::ranges::sort(times);
-  const auto repeated = std::ranges::unique(times);
-  times.erase(repeated.begin(), repeated.end());
+  // std::unique: clang 14 cannot compile libstdc++'s std::ranges::unique.
+  const auto repeated = std::unique(times.begin(), times.end());
+  times.erase(repeated, times.end());
   return times;
 }
 

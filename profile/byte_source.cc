@@ -100,7 +100,7 @@ Error SystemError(const std::string& path, const char* what) {
 }  // namespace
 
 bool ByteSource::ReadExact(uint64_t offset, void* out, size_t size) const {
-  return ReadAt(offset, out, size) == size;
+  return size == 0 || ReadAt(offset, out, size) == size;  // an empty vector has no address
 }
 
 Result<std::unique_ptr<ByteSource>> OpenFile(const std::string& path) {
