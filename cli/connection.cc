@@ -27,11 +27,14 @@ std::string FirstLine(const std::string& text) {
   return line.size() > kMaxErrorText ? line.substr(0, kMaxErrorText) + "…" : line;
 }
 
-CliError ExplainStatus(const Response& response, const Request& request,
-                       const std::string& target) {
+CliError ExplainStatus(const Response& response, const Request& request, const std::string& target,
+                       const TargetOptions& typed) {
   std::string what = target + " answered " + std::to_string(response.status) + " to " +
                      request.method + " " + request.path.substr(0, request.path.find('?'));
   if (!response.body.empty()) what += ": " + FirstLine(response.body);
+  // It is off, or has no room: nothing can be said of what was asked.
+  if (response.status == 503)
+    return NotCovered(what, "sonde status " + AsTyped(typed) + "   # what is off, and why");
   const bool denied = response.status == 401 || response.status == 403;
   return Failure(what, denied
                            ? "give --token-file FILE (the agent's SONDE_TOKEN_FILE), or go through "
@@ -138,7 +141,7 @@ void Connection::FetchStatus() {
   const Response response = SendWithRetry(request);
   status_ = nullptr;
   if (response.status == 404) return;  // a plain Go endpoint
-  if (!response.ok()) throw ExplainStatus(response, request, description_);
+  if (!response.ok()) throw ExplainStatus(response, request, description_, options_);
   auto json = nlohmann::json::parse(response.body, nullptr, false);
   if (json.is_object()) status_ = std::move(json);
 }
@@ -195,7 +198,7 @@ std::string Connection::Get(const std::string& path) {
   request.timeout = kShortAnswer;
   request.bearer_token = Token();
   Response response = SendWithRetry(request);
-  if (!response.ok()) throw ExplainStatus(response, request, description_);
+  if (!response.ok()) throw ExplainStatus(response, request, description_, options_);
   return std::move(response.body);
 }
 
@@ -228,7 +231,7 @@ Response Connection::Capture(const std::string& path, milliseconds capture,
   const auto start = std::chrono::steady_clock::now();
   try {
     Response response = client_->Send(request);
-    if (!response.ok()) throw ExplainStatus(response, request, description_);
+    if (!response.ok()) throw ExplainStatus(response, request, description_, options_);
     return response;
   } catch (const TransportError& error) {
     const auto after = std::chrono::duration<double>(std::chrono::steady_clock::now() - start);
@@ -250,7 +253,7 @@ std::string Connection::Post(const std::string& path, const std::string& body) {
   if (request.bearer_token.empty() && target_.kind == Target::Kind::kPod)
     request.bearer_token = TokenFromSecret(options_);
   Response response = SendWithRetry(request);
-  if (!response.ok()) throw ExplainStatus(response, request, description_);
+  if (!response.ok()) throw ExplainStatus(response, request, description_, options_);
   return std::move(response.body);
 }
 

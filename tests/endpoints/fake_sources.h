@@ -68,14 +68,18 @@ class FakeSources final : public AgentSources {
   std::string Maps(int pid) override;
   std::string CommandLine() override;
   FakeHeap& Heap() override { return heap_; }
-  void Off() override { on_ = false; }
-  void On() override { on_ = true; }
+  void Off() override { Switch(false); }
+  void On() override { Switch(true); }
   ThreadsSource* Threads() override { return &threads_; }
   FindingsSource* Findings() override { return &findings_; }
   CreatorsSource* Creators() override { return &creators_; }
   FakeCreators& creators() { return creators_; }
 
   bool on() const { return on_; }
+  void Switch(bool on) {
+    on_ = on;
+    heap_.Switch(on);
+  }
   // Captures that are open now.
   int open_captures() const { return *open_; }
   // Captures that were opened, ever.
