@@ -39,10 +39,12 @@ class Clock {
 // Each process's frames by its own mappings.
 class Names {
  public:
-  explicit Names(Context* context) : context_(context) {}
+  Names(Context* context, const FindingsSource* source) : context_(context), source_(source) {}
   FrameNames* Of(const Finding& finding) {
     std::unique_ptr<FrameNames>& names = by_pid_[finding.pid];
-    if (names == nullptr) names = std::make_unique<FrameNames>(context_, finding.pid);
+    if (names == nullptr) {
+      names = std::make_unique<FrameNames>(context_, finding.pid, source_->MappingsOf(finding.pid));
+    }
     for (const FindingStack& stack : finding.stacks) names->Announce(stack.frames);
     names->ReadPerfMap();
     return names.get();
@@ -50,6 +52,7 @@ class Names {
 
  private:
   Context* const context_;
+  const FindingsSource* const source_;
   std::map<int, std::unique_ptr<FrameNames>> by_pid_;
 };
 
@@ -106,7 +109,7 @@ void WriteFinding(const Finding& finding, const Clock& clock, FrameNames* names,
 
 std::string JsonText(Context* context, FindingsSource* source) {
   const Clock clock;
-  Names names(context);
+  Names names(context, source);
   const AgentStatus status = context->sources->Status();
   JsonWriter out;
   out.BeginObject("");
@@ -147,7 +150,7 @@ std::string TextOf(const Finding& finding, const Clock& clock, FrameNames* names
 
 std::string PlainText(Context* context, FindingsSource* source) {
   const Clock clock;
-  Names names(context);
+  Names names(context, source);
   std::string out;
   for (const Finding* finding : source->findings().Sorted()) {
     out += TextOf(*finding, clock, names.Of(*finding));

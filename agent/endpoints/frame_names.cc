@@ -8,10 +8,12 @@
 
 namespace sonde {
 
-FrameNames::FrameNames(Context* context, int pid) : symbols_(&context->Symbols()), pid_(pid) {
+FrameNames::FrameNames(Context* context, int pid, const std::vector<Mapping>* remembered)
+    : symbols_(&context->Symbols()), pid_(pid) {
   const AgentStatus status = context->sources->Status();
   if (pid_ == 0) pid_ = status.pid;
   mappings_ = MappingsOf(pid_, status, context->sources);
+  if (mappings_.empty() && remembered != nullptr) mappings_ = *remembered;
   // A child that has ended had what its parent has, mostly.
   if (mappings_.empty()) mappings_ = MappingsOf(status.pid, status, context->sources);
   std::sort(mappings_.begin(), mappings_.end(),

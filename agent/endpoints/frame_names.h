@@ -24,7 +24,9 @@ struct NamedFrame {
 class FrameNames {
  public:
   // `pid`: whose stacks they are, a process of the tree; 0: the agent's own.
-  explicit FrameNames(Context* context, int pid = 0);
+  // `remembered` are its mappings when it cannot be asked any more; may be null.
+  explicit FrameNames(Context* context, int pid = 0,
+                      const std::vector<Mapping>* remembered = nullptr);
 
   // Names of generated code come from one pass over the process's perf map: first all stacks are
   // announced, then it is read. Without that such frames have no names.

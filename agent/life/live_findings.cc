@@ -6,6 +6,7 @@
 
 #include "agent/endpoints/text_util.h"
 #include "agent/life/self.h"
+#include "agent/life/small_reads.h"
 #include "collectors/cgroup_cpu.h"
 #include "collectors/safe/cpu_handler.h"
 #include "collectors/safe/region_file.h"
@@ -97,8 +98,30 @@ LiveFindings::LiveFindings(const ConfigStore* config, CpuCollector* cpu, LiveThr
 
 LiveFindings::~LiveFindings() { cpu_->RemoveReader(&stacks_); }
 
+// As it is now, since it may load more; once it has ended, as it was.
+void LiveFindings::RememberMappings(int pid) {
+  if (pid == g_self.pid || (mappings_.size() >= kMaxRemembered && !mappings_.contains(pid))) return;
+  std::vector<Mapping> now =
+      ParseMaps(ReadSmallFile("/proc/" + std::to_string(pid) + "/maps")).mappings;
+  if (now.empty()) return;
+  SetOwner(pid, &now);
+  mappings_[pid] = std::move(now);
+}
+
+void LiveFindings::ForgetMappings() {
+  std::set<int> wanted;
+  for (const Finding* finding : store_.Sorted()) wanted.insert(finding->pid);
+  std::erase_if(mappings_, [&](const auto& item) { return !wanted.contains(item.first); });
+}
+
+const std::vector<Mapping>* LiveFindings::MappingsOf(int pid) const {
+  const auto known = mappings_.find(pid);
+  return known != mappings_.end() ? &known->second : nullptr;
+}
+
 void LiveFindings::PutHot(const HotEpisode& episode) {
   const ThreadKey& key = episode.key;
+  RememberMappings(key.pid);
   stacks_.Hold(key.pid, key.tid, episode.since_ns);
   const std::vector<StackShare> shares =
       MergeByFunction(stacks_.StacksOf(key.pid, key.tid), threads_->starts());
@@ -184,6 +207,7 @@ void LiveFindings::Tick(uint64_t now_ns) {
   LookForHotThreads(now_ns);
   LookForPressure(now_ns);
   store_.Expire(now_ns);
+  if (!mappings_.empty()) ForgetMappings();
   if (now_ns < next_locks_ns_) return;
   next_locks_ns_ = now_ns + kLookAtLocksNs;
   LookForDeadlocks(now_ns);

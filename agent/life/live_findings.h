@@ -37,12 +37,15 @@ class LiveFindings final : public FindingsSource {
   [[nodiscard]] const FindingStore& findings() const override { return store_; }
   [[nodiscard]] std::vector<std::string> NotSearched() const override;
   [[nodiscard]] uint64_t searched_since_ns() const override { return started_ns_; }
+  [[nodiscard]] const std::vector<Mapping>* MappingsOf(int pid) const override;
   // Other detectors fill the same store.
   FindingStore* store() { return &store_; }
 
  private:
   void LookForHotThreads(uint64_t now_ns);
   void PutHot(const HotEpisode& episode);
+  void RememberMappings(int pid);
+  void ForgetMappings();
   void LookForPressure(uint64_t now_ns);
   void PutPressure(FindingKind kind, bool found, const CpuPressure& pressure, uint64_t now_ns);
   void LookForDeadlocks(uint64_t now_ns);
@@ -57,6 +60,9 @@ class LiveFindings final : public FindingsSource {
   HotProcess pressure_;
   LockWatch locks_;
   ChildWatch children_;
+  // Of children with findings: at most kMaxRemembered, about 10 KB each.
+  static constexpr size_t kMaxRemembered = 32;
+  std::map<int, std::vector<Mapping>> mappings_;
   const std::string cgroup_;
   const uint64_t started_ns_;
   uint64_t next_ns_ = 0;

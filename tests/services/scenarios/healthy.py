@@ -152,7 +152,7 @@ def run(lab):
               lambda: can_connect(18090)),
         start("java", ["java", "-Xmx128m", lab.write("Work.java", JAVA.replace("for (;;) burn(200000);",
                                                                               "for (;;) { burn(2000); Thread.sleep(5); }"))],
-              lambda: "ready" in lab.log("java")),
+              lambda: lab.wait_for(lambda: "ready" in lab.log("java"), 120)),
         start("python", ["/usr/bin/python3.11", lab.write("work.py", PYTHON)], lambda: "ready" in lab.log("python3.11")),
     ]
     lab.run(["pgbench", "-i", "-q", "-s", "2", "-h", lab.directory, "-p", "15450", "postgres"], user=user)

@@ -5,7 +5,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
-from hot_check import SENSITIVE, SONDE, check_hot, check_later
+from hot_check import SENSITIVE, SONDE, check_hot, check_later, favour
 from lab import can_connect, read_file
 from scenarios.nginx import workers
 
@@ -45,6 +45,7 @@ def run(lab):
     config = lab.write("nginx.conf", CONFIG.format(lab.directory, PORT))
     master = lab.start(["nginx", "-p", lab.directory, "-c", config], ready=lambda: can_connect(PORT),
                        **SENSITIVE)
+    favour(master)
     lab.note([get("/fine"), get("/" + "x" * 40)])
     lab.wait_for(lambda: len(workers(master)) == 2)
     lab.wait_for(lambda: False, 2)

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 
-from hot_check import SENSITIVE, SONDE, check_finding, check_hot, check_later
+from hot_check import SENSITIVE, SONDE, check_finding, check_hot, check_later, favour
 from scenarios.postgres import owner
 
 TARGET, NEEDS, PORT = "postgres", ["postgres", "initdb", "pgbench", "psql"], "15433"
@@ -31,9 +31,10 @@ def run(lab):
     lab.note(f"initdb {tool('initdb', '-N', '-A', 'trust', '-D', lab.path('data')).returncode}")
     server = lab.start(["postgres", "-D", lab.path("data"), "-p", PORT, "-k", lab.directory, "-h", "127.0.0.1"],
                        user=user, ready=lambda: tool("pg_isready").returncode == 0, **SENSITIVE)
+    favour(server)
     lab.note(f"pgbench -i {tool('pgbench', '-i', '-q', '-s', '1', 'postgres').returncode}")
-    healthy = beside("pgbench", "-S", "-c", "3", "-R", "100", "-T", "9", "postgres")
-    bad = beside("psql", "-XAt", "postgres", "-c", "set statement_timeout = '9s'", "-c", BAD)
+    healthy = beside("pgbench", "-S", "-c", "3", "-R", "100", "-T", "16", "postgres")
+    bad = beside("psql", "-XAt", "postgres", "-c", "set statement_timeout = '16s'", "-c", BAD)
 
     def backends():
         asked = tool("psql", "-XAtc", "select pid from pg_stat_activity where query like 'do $$%'", "postgres")
@@ -44,11 +45,11 @@ def run(lab):
     lab.wait_for(lambda: False, 6)
     functions = ["plpgsql_inline_handler"]
     check_hot(lab, "a bad query", backend, functions, least=0.5)
-    check_finding(lab, "a bad query", backend, backend, functions[0], True)
+    check_finding(lab, "a bad query", backend, backend, functions[0], True, least=0.2)
     lab.note(f"bad {bad.wait(60)}, pgbench {healthy.wait(60)}")
     lab.wait_for(lambda: not os.path.exists(f"/proc/{backend}"))
     check_hot(lab, "after its process ended", backend, functions, least=0.5)
-    check_later(lab, "after its process ended", backend, backend, functions[0])
+    check_later(lab, "after its process ended", backend, backend, functions[0], least=0.2)
     for process in (bad, healthy):
         process.stdout.close()
     lab.end(server, signal.SIGINT)

@@ -2,7 +2,7 @@
 """Who burns the core? One busy thread among fifty of a python program: named while it runs and after it ended."""
 import re
 
-from hot_check import PAUSE_S, SENSITIVE, SONDE, check_finding, check_hot, check_later
+from hot_check import PAUSE_S, SENSITIVE, SONDE, check_finding, check_hot, check_later, favour
 
 TARGET, NEEDS = "python3.11", ["python3"]
 NEEDS = [*NEEDS, *([] if SONDE else ["sonde"])]
@@ -20,7 +20,7 @@ stop = threading.Event()
 idlers = [threading.Thread(target=idle, args=(stop, n)) for n in range(49)]
 [t.start() for t in idlers]
 time.sleep(1.5)
-one = threading.Thread(target=busy, args=(time.time() + 8,)); one.start(); one.join()
+one = threading.Thread(target=busy, args=(time.time() + 16,)); one.start(); one.join()
 print("over", flush=True)
 time.sleep(25 + PAUSE); stop.set()
 [t.join() for t in idlers]; print("ended", threading.active_count())
@@ -29,6 +29,7 @@ time.sleep(25 + PAUSE); stop.set()
 
 def run(lab):
     process = lab.start(["python3", lab.write("work.py", WORK)], **SENSITIVE)
+    favour(process)
     lab.wait_for(lambda: "busy" in lab.log("python3"))
     tid = int(re.search(r"busy (\d+)", lab.log("python3"))[1])
     lab.wait_for(lambda: False, 6)
