@@ -157,7 +157,8 @@ void RenderMemory(Page* page, const json& memory, const std::string& target) {
   RenderParts(page, memory, rss);
   page->Line("verdict", TextOf(memory, "verdict_text"));
   RenderSentences(page, "notes", Remarks(memory));
-  page->Line("next", "sonde status " + target);
+  const bool keeps = TextOf(memory, "verdict") == "allocator_keeps";
+  page->Line("next", keeps ? "sonde memory " + target + " --release" : "sonde status " + target);
 }
 
 ExitCode JudgeMemory(const json& memory) {

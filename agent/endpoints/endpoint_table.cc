@@ -18,11 +18,13 @@ constexpr Endpoint kTable[] = {
      "the same, under the name that Go's tools ask for"},
     {"GET", "/debug/pprof/threadcreate", Need::kRead, ServeThreadCreate, "seconds, debug=0|1",
      "who made the threads that live now; with `seconds` what changed meanwhile"},
-    {"GET", "/debug/pprof/heap", Need::kRead, ServeHeapProfile, "seconds, age, debug=0|1, gc",
+    {"GET", "/debug/pprof/heap", Need::kRead, ServeHeapProfile,
+     "seconds, age, last, peak, debug=0|1, gc",
      "live heap by call site, gzipped profile.proto; with `seconds` what changed meanwhile; with "
-     "`age` (10m) only blocks that are older; `gc` is accepted and ignored"},
-    {"GET", "/debug/pprof/allocs", Need::kRead, ServeAllocsProfile, "seconds, age, debug=0|1, gc",
-     "the same, with all allocations in front"},
+     "`age` (10m) only blocks that are older; with `last` (5m) only what was allocated since; with "
+     "`peak=1` what was in use when that was most; `gc` is accepted and ignored"},
+    {"GET", "/debug/pprof/allocs", Need::kRead, ServeAllocsProfile,
+     "seconds, age, last, debug=0|1, gc", "the same, with all allocations in front"},
     {"GET", "/debug/pprof/cmdline", Need::kRead, ServeCommandLine, "",
      "command line of the process, NUL-separated"},
     {"GET", "/debug/pprof/symbol", Need::kRead, ServeSymbols, "0xADDRESS+0xADDRESS",
@@ -43,6 +45,9 @@ constexpr Endpoint kTable[] = {
      "all settings: value, where it came from, what is accepted"},
     {"POST", "/debug/sonde/config", Need::kChange, ChangeConfig, "name=value, for=10m",
      "changes settings while the service runs"},
+    {"POST", "/debug/sonde/release", Need::kChange, ReleaseMemory, "force=0|1",
+     "the service's allocator gives free memory back to the system, by its own call; refused where "
+     "that would stall the service, unless forced"},
     {"POST", "/debug/sonde/off", Need::kChange, SwitchOff, "for=10m",
      "kill switch: everything silent within a second"},
     {"POST", "/debug/sonde/on", Need::kChange, SwitchOn, "", "ends the kill switch"},

@@ -48,6 +48,7 @@ http::Answer ServeCommandLine(Context&, const http::Request&);
 http::Answer ServeSymbols(Context&, const http::Request&);
 http::Answer ServeStatus(Context&, const http::Request&);
 http::Answer ServeMemory(Context&, const http::Request&);
+http::Answer ReleaseMemory(Context&, const http::Request&);
 http::Answer ServeObject(Context&, const http::Request&);
 http::Answer ServeConfig(Context&, const http::Request&);
 http::Answer ChangeConfig(Context&, const http::Request&);

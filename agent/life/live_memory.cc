@@ -16,6 +16,7 @@
 #include "agent/life/small_reads.h"
 #include "agent/life/tree.h"
 #include "collectors/allocator_glibc.h"
+#include "collectors/allocator_release.h"
 #include "collectors/allocator_stats.h"
 #include "collectors/memory_page_cgroup.h"
 #include "collectors/safe/region_file.h"
@@ -233,6 +234,32 @@ const MemoryPage& LiveMemory::Page() {
       age_ns > std::max(kShortestRestNs, static_cast<uint64_t>(page_->cost_ms * 1e6) * kRestShare))
     MakePage();
   return *page_;
+}
+
+// How large the heap is says the page, which may be as old as pages get.
+MemoryRelease LiveMemory::Release(bool force) {
+  MemoryRelease release;
+  const auto& all = Detected().all;
+  const auto serving =
+      std::ranges::find_if(all, [](const DetectedAllocator& one) { return one.serves_malloc; });
+  if (serving == all.end()) {
+    release.text = "no allocator was found that serves malloc";
+    return release;
+  }
+  const uint64_t begin_ns = MonotonicNs();
+  ReleaseRequest request{.force = force, .budget = {ThreadCpuNs() + kBudgetNs, &AgentMustStop}};
+  for (const AllocatorNumbers& numbers : Page().facts.allocators) {
+    request.heap_bytes += numbers.resident;
+    request.free_bytes += numbers.free;
+  }
+  release.rss_before = ResidentBytes();
+  ReleaseOutcome outcome = ReleaseFreeMemory(memory_, *serving, request);
+  release.done = outcome.done;
+  release.text = std::move(outcome.text);
+  release.rss_after = ResidentBytes();
+  release.took_ms = static_cast<double>(MonotonicNs() - begin_ns) / 1e6;
+  if (release.done) page_.reset();
+  return release;
 }
 
 const MemoryPage* LiveMemory::PageForScrape() {

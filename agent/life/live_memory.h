@@ -43,6 +43,7 @@ class LiveMemory : public MemorySource {
 
   [[nodiscard]] const MemoryPage& Page() override;
   [[nodiscard]] const MemoryPage* PageForScrape() override;
+  [[nodiscard]] MemoryRelease Release(bool force) override;
   [[nodiscard]] std::vector<std::string> Allocators() override;
   [[nodiscard]] std::vector<std::string> NotCovered() override;
 

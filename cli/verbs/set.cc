@@ -7,6 +7,7 @@
 #include "cli/duration.h"
 #include "cli/preload.h"
 #include "cli/render.h"
+#include "cli/token_options.h"
 #include "cli/verbs/verbs.h"
 
 namespace sonde::cli {
@@ -22,13 +23,7 @@ struct Options {
 std::shared_ptr<Options> DeclareCommon(CLI::App* verb) {
   const auto options = std::make_shared<Options>();
   AddTargetOptions(verb, &options->target);
-  verb->add_option("--token-file", options->target.token_file,
-                   "File with the agent's token (default: $SONDE_TOKEN_FILE)")
-      ->type_name("FILE");
-  verb->add_option("--token-secret", options->target.token_secret,
-                   "For a pod without --token-file: the Secret whose key 'token' is used")
-      ->type_name("NAME")
-      ->capture_default_str();
+  AddTokenOptions(verb, &options->target);
   verb->add_flag("--json", options->json, "Answer in JSON");
   return options;
 }

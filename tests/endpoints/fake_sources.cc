@@ -115,6 +115,7 @@ std::vector<CpuSample> FakeSamples(double cpu_seconds, int rate_hz, int pid) {
 }
 
 bool FakeHeap::Read(const HeapQuery& query, HeapSnapshot* out, std::string* error) {
+  asked_ = query;
   if (!on_) {
     *error = "heap sampling is off: SONDE_HEAP=off";
     return false;
@@ -186,6 +187,15 @@ FakeMemory::FakeMemory() {
   page_ = MakeMemoryPage(std::move(facts));
   page_.unix_ms = 1'790'000'000'000;
   page_.cost_ms = 14;
+}
+
+MemoryRelease FakeMemory::Release(bool force) {
+  if (!force) return {.text = "glibc would hold its locks for about 85 ms: expected force=1"};
+  return {.done = true,
+          .text = "glibc gave back what it could, by malloc_trim",
+          .rss_before = uint64_t{415} << 20,
+          .rss_after = uint64_t{330} << 20,
+          .took_ms = 84};
 }
 
 FakeSources::FakeSources(double cores)

@@ -25,9 +25,12 @@ class FakeHeap final : public HeapSource {
   bool Read(const HeapQuery& query, HeapSnapshot* out, std::string* error) override;
   HeapTotals Totals() override;
   void Switch(bool on) { on_ = on; }
+  // What was asked last.
+  [[nodiscard]] const HeapQuery& asked() const { return asked_; }
 
  private:
   bool on_ = true;
+  HeapQuery asked_;
   int64_t reads_ = 0;
 };
 
@@ -37,6 +40,7 @@ class FakeMemory final : public MemorySource {
   FakeMemory();
   const MemoryPage& Page() override { return page_; }
   const MemoryPage* PageForScrape() override { return &page_; }
+  MemoryRelease Release(bool force) override;
   std::vector<std::string> Allocators() override { return {"glibc in libc.so.6, serves malloc"}; }
   std::vector<std::string> NotCovered() override { return {}; }
 
