@@ -2,6 +2,7 @@
 #include "collectors/heap.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <tuple>
 
@@ -53,10 +54,13 @@ void HeapCollector::Begin(ProcessId process, uint64_t now_ns) {
   totals_.Clear();
   allocated_ = {};
   losses_.clear();
+  live_entries_ = 0;
+  peak_ = {};
 }
 
 void HeapCollector::OnDelta(const FoldDelta& delta) {
   if (delta.kind != Kind::kAlloc && delta.kind != Kind::kMmap) return;
+  grew_ = true;
   if (delta.kind == Kind::kAlloc) {
     allocated_.objects += delta.events;
     allocated_.bytes += delta.amount;
@@ -75,6 +79,53 @@ void HeapCollector::OnLost(Kind kind, DropReason reason, uint64_t events, uint64
     known->events += events;
     known->amount += amount;
   }
+}
+
+// What only shrinks is no new peak, so most folds of an idle service look at nothing.
+void HeapCollector::OnFoldEnd(uint64_t now_ns) {
+  if (!grew_) return;
+  grew_ = false;
+  double bytes = 0;
+  uint64_t entries = 0;
+  for (LiveSlots slots = NextLiveGroup(region_, 0); slots.first < slots.last;
+       slots = NextLiveGroup(region_, slots.last)) {
+    for (uint32_t i = slots.first; i < slots.last; ++i) {
+      LiveBlock block;
+      uint64_t word = 0;
+      if (!ReadLive(region_, i, &block, &word)) continue;
+      ++entries;
+      if (block.birth < since_ticks_) continue;
+      bytes += SampleWeight(block.born_size, block.interval) * static_cast<double>(block.size);
+    }
+  }
+  live_entries_ = entries;
+  if (bytes > peak_.bytes * (1 + kPeakStep) || bytes > peak_.bytes + kPeakStepBytes) {
+    TakePeak(bytes, now_ns);
+  }
+}
+
+// The heaviest stacks, as many as fit.
+void HeapCollector::TakePeak(double bytes, uint64_t now_ns) {
+  HeapPeak peak;
+  peak.at_ns = now_ns;
+  peak.bytes = bytes;
+  AddLive({}, &peak.reading);
+  auto& stacks = peak.reading.stacks;
+  std::ranges::sort(stacks, std::greater(), &HeapStack::inuse_bytes);
+  size_t taken = 0, used_bytes = 0;
+  for (; taken < stacks.size(); ++taken) {
+    used_bytes += sizeof(HeapStack) + stacks[taken].frames.size() * sizeof(uint64_t);
+    if (used_bytes > kMaxPeakBytes) break;
+  }
+  FoldLoss loss{Kind::kLive, DropReason::kReaderFull, 0, 0};
+  for (size_t i = taken; i < stacks.size(); ++i) {
+    loss.events += static_cast<uint64_t>(stacks[i].inuse_objects);
+    loss.amount += static_cast<uint64_t>(stacks[i].inuse_bytes);
+  }
+  if (taken < stacks.size()) peak.reading.losses.push_back(loss);
+  stacks.resize(taken);
+  stacks.shrink_to_fit();
+  peak_ = std::move(peak);
 }
 
 // The live half first: of a block that is sampled meanwhile the other half then has the allocation.
@@ -114,6 +165,7 @@ void HeapCollector::AddLive(const LiveFilter& filter, HeapReading* reading) cons
         sums[{block.process_slot, block.stack.index, block.stack.generation, block.kind}];
     sum.objects += weight;
     sum.bytes += weight * static_cast<double>(block.size);
+    reading->most_interval = std::max(reading->most_interval, block.interval);
     ++(block.kind == Kind::kMmap ? reading->mapping_samples : reading->live_samples);
   }
   uint64_t frames[kMaxDepth];

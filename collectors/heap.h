@@ -4,8 +4,8 @@
 //
 // Both are estimates of everything from the sampled blocks (collectors/safe/heap_math.h). Blocks
 // from before the switch, and of before a fork in a child, are in neither. Memory: below
-// kMaxTotalsBytes for the sums; when they are used up the lighter half of the stacks is given up
-// and counted as lost.
+// kMaxTotalsBytes for the sums and kMaxPeakBytes for the peak; when they are used up the lighter
+// half of the stacks, of the peak the lightest, is given up and counted as lost.
 #pragma once
 
 #include <cstddef>
@@ -38,6 +38,14 @@ struct HeapReading {
   std::vector<FoldLoss> losses;   // kAlloc, kMmap: not in alloc; kLive: not in inuse
   uint64_t live_samples = 0;      // blocks
   uint64_t mapping_samples = 0;   // live mappings
+  uint32_t most_interval = 0;     // of what is live: mean bytes between samples when it was chosen
+};
+
+// The live set when it was largest, as far as folds saw it.
+struct HeapPeak {
+  uint64_t at_ns = 0;  // CLOCK_MONOTONIC; 0: none yet
+  double bytes = 0;    // blocks and mappings
+  HeapReading reading;
 };
 
 struct LiveFilter {
@@ -48,6 +56,11 @@ struct LiveFilter {
 class HeapCollector : public FoldSink {
  public:
   static constexpr size_t kMaxTotalsBytes = 3 << 20;
+  static constexpr size_t kMaxPeakBytes = 1 << 20;
+  // A new peak is kept when it is higher than the last by one of these: so what is kept may be
+  // lower than the truth by as much, and by what came and went between two folds.
+  static constexpr double kPeakStep = 0.05;
+  static constexpr double kPeakStepBytes = 64 << 20;
 
   explicit HeapCollector(const Region& region) : region_(region) {}
 
@@ -58,6 +71,11 @@ class HeapCollector : public FoldSink {
 
   // As of the last fold; blocks that were freed meanwhile are gone already.
   [[nodiscard]] HeapReading Read(const LiveFilter& filter) const;
+
+  [[nodiscard]] const HeapPeak& peak() const { return peak_; }
+  // Entries of the live table that are taken, of all kinds, as of the last fold that saw an
+  // allocation.
+  [[nodiscard]] uint64_t live_entries() const { return live_entries_; }
 
   // Of everything that is live now.
   struct LiveTotals {
@@ -78,9 +96,10 @@ class HeapCollector : public FoldSink {
 
   void OnDelta(const FoldDelta& delta) override;
   void OnLost(Kind kind, DropReason reason, uint64_t events, uint64_t amount) override;
-  void OnFoldEnd(uint64_t) override {}
+  void OnFoldEnd(uint64_t now_ns) override;
 
  private:
+  void TakePeak(double bytes, uint64_t now_ns);
   void AddAllocated(HeapReading* reading) const;
   void AddLive(const LiveFilter& filter, HeapReading* reading) const;
 
@@ -91,6 +110,9 @@ class HeapCollector : public FoldSink {
   FoldCounts totals_{&stacks_};
   Allocated allocated_;
   std::vector<FoldLoss> losses_;
+  bool grew_ = false;  // since the last fold
+  uint64_t live_entries_ = 0;
+  HeapPeak peak_;
 };
 
 }  // namespace sonde

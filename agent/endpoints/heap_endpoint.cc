@@ -6,8 +6,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
+#include "agent/config/schema.h"
 #include "agent/endpoints/endpoint_table.h"
 #include "agent/endpoints/heap_profile.h"
 #include "agent/endpoints/heap_source.h"
@@ -16,6 +18,8 @@
 
 namespace sonde {
 namespace {
+
+constexpr int64_t kMaxLastMs = 24 * 3600 * 1000;
 
 int64_t UnixNs() {
   timespec now = {};
@@ -57,6 +61,7 @@ http::Response Respond(Context* context, const HeapRequest& request, HeapProfile
     input.comments.push_back("only blocks that are at least " +
                              std::to_string(request.query.min_age_ms / 1000) + " s old");
   }
+  for (const std::string& note : input.snapshot.notes) input.comments.push_back("sonde: " + note);
   http::Response response;
   response.body = BuildHeapProfile(input, context->sources, &context->Symbols());
   response.content_type = "application/octet-stream";
@@ -122,6 +127,19 @@ std::optional<int64_t> ParseAgeMs(std::string_view text) {
   return *number * unit_ms;
 }
 
+// Of how much and of when: each of these is an answer of its own.
+bool AsksOneThing(const HeapRequest& request, std::string* error) {
+  const HeapQuery& query = request.query;
+  if ((request.seconds > 0) + (query.last_ms > 0) + query.peak > 1) {
+    *error = "expected one of seconds, last and peak\n";
+  } else if (query.peak && query.min_age_ms > 0) {
+    *error = "peak: expected no age beside it\n";
+  } else if (query.peak && std::string_view(request.name) != "heap") {
+    *error = "peak: expected of /debug/pprof/heap only: it tells nothing of allocations\n";
+  }
+  return error->empty();
+}
+
 // False: *error says what was expected.
 bool ReadParameters(const http::Parameters& parameters, int64_t max_seconds, HeapRequest* request,
                     std::string* error) {
@@ -148,7 +166,22 @@ bool ReadParameters(const http::Parameters& parameters, int64_t max_seconds, Hea
     }
     request->query.min_age_ms = *age_ms;
   }
-  return true;
+  if (const std::string* text = http::FindParameter(parameters, "last")) {
+    const auto last_ms = ParseDuration(*text, 1000, kMaxLastMs);
+    if (!last_ms) {
+      *error = "last: expected a duration from 1s to 24h, as 30s, 5m or 1h\n";
+      return false;
+    }
+    request->query.last_ms = *last_ms;
+  }
+  if (const std::string* text = http::FindParameter(parameters, "peak")) {
+    if (*text != "0" && *text != "1") {
+      *error = "peak: expected 1 (what was in use when that was most) or 0\n";
+      return false;
+    }
+    request->query.peak = *text == "1";
+  }
+  return AsksOneThing(*request, error);
 }
 
 http::Answer Serve(Context& context, const http::Request& http_request, HeapRequest request) {

@@ -80,6 +80,10 @@ std::string BuildHeapProfile(const HeapProfileInput& input, AgentSources* source
   for (const std::string& line : status.not_covered) {
     builder.AddComment("not covered: " + ValidUtf8(line));
   }
+  const int64_t missed_ms = input.snapshot.since_unix_ms - status.process_start_unix_ms;
+  if (missed_ms > 0)
+    builder.AddComment("sonde: sampling began " + std::to_string(missed_ms) +
+                       " ms after the process");
   int64_t refused = 0;
   for (const HeapSample& sample : input.snapshot.samples) {
     if (!AddSample(sample, spaces.Of(sample.pid), &builder)) ++refused;

@@ -25,14 +25,17 @@ struct HeapSample {
 
 struct HeapQuery {
   int64_t min_age_ms = 0;  // of live blocks; younger ones are left out
+  int64_t last_ms = 0;     // only what was allocated in this time; in use: what of it is left
+  bool peak = false;       // what was in use when that was most; nothing is told of allocations
 };
 
 struct HeapSnapshot {
   std::vector<HeapSample> samples;
   int64_t interval_bytes = 0;
-  int64_t since_unix_ms = 0;     // when the collector was switched on: older blocks are unknown
-  uint64_t live_samples = 0;     // blocks that the live half rests on
-  uint64_t mapping_samples = 0;  // the same of mappings
+  int64_t since_unix_ms = 0;       // when the collector was switched on: older blocks are unknown
+  uint64_t live_samples = 0;       // blocks that the live half rests on
+  uint64_t mapping_samples = 0;    // the same of mappings
+  std::vector<std::string> notes;  // sentences about what was asked for
 };
 
 struct HeapTotals {

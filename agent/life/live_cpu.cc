@@ -201,6 +201,12 @@ CpuWindow LiveCpu::Past(int64_t from_unix_ns, int64_t to_unix_ns) {
   return WindowOf(past, history_, UtcOffset(), g_self.pid);
 }
 
+sonde::Past LiveCpu::PastCounts(uint64_t from_ns, uint64_t to_ns) {
+  cpu_->FoldNow();
+  recorder_.Flush();
+  return ReadPast(TreeRegion(), from_ns, to_ns, capture_memory_.max_bytes());
+}
+
 size_t LiveCpu::recorder_bytes() const {
   return recorder_.memory_bytes() + history_.memory_bytes();
 }

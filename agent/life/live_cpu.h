@@ -17,6 +17,7 @@
 #include "collectors/cpu.h"
 #include "collectors/fold_capture.h"
 #include "collectors/fold_recorder.h"
+#include "collectors/past.h"
 #include "profile/address_history.h"
 #include "profile/cpu_window.h"
 
@@ -37,6 +38,8 @@ class LiveCpu : private FoldWatcher {
 
   [[nodiscard]] std::unique_ptr<CpuCapture> OpenCapture(int rate_hz);
   [[nodiscard]] CpuWindow Past(int64_t from_unix_ns, int64_t to_unix_ns);
+  // Everything that was counted then, not by what was mapped when; times of CLOCK_MONOTONIC.
+  [[nodiscard]] sonde::Past PastCounts(uint64_t from_ns, uint64_t to_ns);
   // Of the past: the open step, and which object lay where.
   [[nodiscard]] size_t recorder_bytes() const;
   [[nodiscard]] const CaptureMemory& capture_memory() const { return capture_memory_; }

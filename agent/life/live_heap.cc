@@ -61,15 +61,46 @@ HeapSample Lost(const FoldLoss& loss) {
   return to;
 }
 
-// Blocks younger than this at the least are not asked for.
+uint32_t TicksAgo(int64_t ms) {
+  const uint32_t now = LiveTicks(TreeRegion(), MonotonicNs());
+  const auto ticks = static_cast<uint64_t>(ms) * kLiveTicksPerSecond / 1000;
+  return ticks < now ? now - static_cast<uint32_t>(ticks) : 0;
+}
+
+// Blocks younger than the age, and older than what was last, are not asked for.
 LiveFilter FilterOf(const HeapQuery& query) {
   LiveFilter filter;
-  if (query.min_age_ms <= 0) return filter;
-  const uint32_t now = LiveTicks(TreeRegion(), MonotonicNs());
-  const auto age = static_cast<uint64_t>(query.min_age_ms) * kLiveTicksPerSecond / 1000;
-  filter.born_until = age < now ? now - static_cast<uint32_t>(age) : 0;
+  if (query.min_age_ms > 0) filter.born_until = TicksAgo(query.min_age_ms);
+  // Births are told by a clock that moves once a second.
+  if (query.last_ms > 0) filter.born_from = TicksAgo(query.last_ms + 1000);
   return filter;
 }
+
+void AddAllocations(const FoldProfile& piece, std::vector<HeapSample>* samples) {
+  for (const FoldSample& from : piece.samples) {
+    if (from.kind != Kind::kAlloc && from.kind != Kind::kMmap) continue;
+    HeapSample to;
+    to.frames = from.frames;
+    to.pid = from.thread.pid;
+    to.mmap = from.kind == Kind::kMmap;
+    to.alloc_objects = static_cast<int64_t>(from.events);
+    to.alloc_bytes = static_cast<int64_t>(from.amount);
+    samples->push_back(std::move(to));
+  }
+  for (const FoldLoss& loss : piece.losses) {
+    if (loss.kind == Kind::kAlloc || loss.kind == Kind::kMmap) samples->push_back(Lost(loss));
+  }
+}
+
+// How full the table of live blocks is, and how often the interval is doubled then. It takes what
+// comes until it is nearly full: both buckets of an address must be.
+struct Raise {
+  uint64_t at_percent;
+  int doublings;
+};
+constexpr Raise kRaises[] = {{50, 1}, {60, 2}, {68, 4}, {76, 6}};
+constexpr uint64_t kLowerBelowPercent = 40;
+constexpr uint64_t kMaxInterval = uint64_t{1} << 30;
 
 void TellHooksTheAllocator() {
   const ProcessMemory memory;
@@ -79,7 +110,9 @@ void TellHooksTheAllocator() {
 
 }  // namespace
 
-LiveHeap::LiveHeap(CpuCollector* cpu) : cpu_(cpu) { ExemptThisThread(); }
+LiveHeap::LiveHeap(CpuCollector* cpu, PastReader past) : cpu_(cpu), past_(std::move(past)) {
+  ExemptThisThread();
+}
 
 LiveHeap::~LiveHeap() {
   if (reading_) cpu_->RemoveReader(g_collector);
@@ -89,8 +122,19 @@ void LiveHeap::Configure(uint32_t interval_bytes, const char* why_off) {
   why_off_ = why_off;
   if (interval_bytes != 0 && !reading_) SwitchOn();
   if (interval_bytes == 0 && reading_) SwitchOff();
-  if (reading_) TreeHeapInterval().store(interval_bytes, std::memory_order_relaxed);
-  interval_bytes_ = interval_bytes;
+  interval_bytes_ = IntervalFor(interval_bytes);
+  if (reading_) TreeHeapInterval().store(interval_bytes_, std::memory_order_relaxed);
+}
+
+// Blocks keep the interval that they were sampled at, so their weights stay right.
+uint32_t LiveHeap::IntervalFor(uint32_t wanted_bytes) {
+  if (!reading_ || wanted_bytes == 0) return 0;
+  const uint64_t percent = g_collector->live_entries() * 100 / TreeRegion().counts.live;
+  if (percent < kLowerBelowPercent && raised_ > 0) --raised_;
+  for (const Raise& raise : kRaises)
+    if (percent >= raise.at_percent) raised_ = std::max(raised_, raise.doublings);
+  const uint64_t raised = uint64_t{wanted_bytes} << raised_;
+  return static_cast<uint32_t>(std::min(raised, std::max<uint64_t>(wanted_bytes, kMaxInterval)));
 }
 
 // The hooks may be counting already: the agent thread was paused, or this is a child that takes the
@@ -128,14 +172,54 @@ bool LiveHeap::Read(const HeapQuery& query, HeapSnapshot* out, std::string* erro
   }
   cpu_->FoldNow();
   ForgetUnmapped();
-  const HeapReading reading = g_collector->Read(FilterOf(query));
   out->interval_bytes = interval_bytes_;
   out->since_unix_ms = UnixMsOf(g_collector->since_ns());
+  if (query.peak) {
+    ReadPeak(out);
+  } else {
+    Fill(g_collector->Read(FilterOf(query)), out);
+  }
+  if (query.last_ms > 0) ReadLast(query.last_ms, out);
+  if (raised_ > 0)
+    out->notes.push_back("the table of live blocks is filling up: sampled 1/" +
+                         std::to_string(1 << raised_) + " as often as configured");
+  return true;
+}
+
+void LiveHeap::Fill(const HeapReading& reading, HeapSnapshot* out) const {
+  out->interval_bytes = std::max<int64_t>(interval_bytes_, reading.most_interval);
   out->live_samples = reading.live_samples;
   out->mapping_samples = reading.mapping_samples;
   for (const HeapStack& stack : reading.stacks) out->samples.push_back(ToSample(stack));
   for (const FoldLoss& loss : reading.losses) out->samples.push_back(Lost(loss));
-  return true;
+}
+
+void LiveHeap::ReadPeak(HeapSnapshot* out) const {
+  const HeapPeak& peak = g_collector->peak();
+  if (peak.at_ns == 0) {
+    out->notes.emplace_back("nothing was in use so far that was sampled");
+    return;
+  }
+  Fill(peak.reading, out);
+  out->notes.push_back("what was in use when that was most, " +
+                       std::to_string((MonotonicNs() - peak.at_ns) / 1'000'000'000) +
+                       " s ago; looked at once a second, and kept when it is 5 % or 64 MiB above "
+                       "the last peak; allocations are not told");
+}
+
+// In place of all allocations those of the recording.
+void LiveHeap::ReadLast(int64_t last_ms, HeapSnapshot* out) const {
+  for (HeapSample& sample : out->samples) sample.alloc_objects = sample.alloc_bytes = 0;
+  const uint64_t now_ns = MonotonicNs();
+  const uint64_t length_ns = static_cast<uint64_t>(last_ms) * 1'000'000;
+  const uint64_t from_ns = std::max(now_ns - std::min(length_ns, now_ns), g_collector->since_ns());
+  const Past past = past_(from_ns, now_ns);
+  for (const FoldProfile& piece : past.pieces) AddAllocations(piece, &out->samples);
+  const uint64_t begin_ns = past.pieces.empty() ? now_ns : past.pieces.front().from_ns;
+  out->notes.push_back("allocated in the last " +
+                       std::to_string((now_ns - std::min(begin_ns, now_ns)) / 1'000'000'000) +
+                       " s, in whole steps of the recording; in use: what of the last " +
+                       std::to_string((now_ns - from_ns) / 1'000'000'000) + " s is left");
 }
 
 HeapTotals LiveHeap::Totals() {

@@ -5,21 +5,27 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "agent/endpoints/heap_source.h"
 #include "collectors/cpu.h"
+#include "collectors/heap.h"
+#include "collectors/past.h"
 
 namespace sonde::life {
 
 class LiveHeap : public HeapSource {
  public:
-  explicit LiveHeap(CpuCollector* cpu);
+  // What was allocated between two times of CLOCK_MONOTONIC, from the recording.
+  using PastReader = std::function<Past(uint64_t from_ns, uint64_t to_ns)>;
+  LiveHeap(CpuCollector* cpu, PastReader past);
   ~LiveHeap() override;
   LiveHeap(const LiveHeap&) = delete;
   LiveHeap& operator=(const LiveHeap&) = delete;
 
-  // At each tick: mean bytes between samples, 0: off, and why.
+  // At each tick: mean bytes between samples, 0: off, and why. The sampler uses more while the
+  // table of live blocks is filling up (interval_bytes()).
   void Configure(uint32_t interval_bytes, const char* why_off);
 
   [[nodiscard]] bool Read(const HeapQuery& query, HeapSnapshot* out, std::string* error) override;
@@ -28,11 +34,17 @@ class LiveHeap : public HeapSource {
  private:
   void SwitchOn();
   void SwitchOff();
+  void ReadPeak(HeapSnapshot* out) const;
+  void ReadLast(int64_t last_ms, HeapSnapshot* out) const;
+  [[nodiscard]] uint32_t IntervalFor(uint32_t wanted_bytes);
+  void Fill(const HeapReading& reading, HeapSnapshot* out) const;
 
   CpuCollector* cpu_;
+  const PastReader past_;
   const char* why_off_ = "the agent is starting";
-  uint32_t interval_bytes_ = 0;
-  bool reading_ = false;  // the collector is a reader of the folder
+  uint32_t interval_bytes_ = 0;  // in force
+  int raised_ = 0;               // it is the configured one, doubled so often
+  bool reading_ = false;         // the collector is a reader of the folder
 };
 
 // From any thread: hooks forward again, nothing is sampled.

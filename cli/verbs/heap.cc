@@ -28,8 +28,11 @@ struct Options {
   ReportOptions report;
   int seconds = 0;  // 0: what is, not what changed
   std::string age;
+  std::string last;
+  bool peak = false;
   std::string sort = "inuse";
   std::chrono::seconds min_age{0};
+  std::chrono::seconds last_time{0};
 };
 
 struct Captured {
@@ -45,14 +48,19 @@ std::string PathOf(const Options& options) {
   };
   if (options.seconds > 0) add("seconds", options.seconds);
   if (options.min_age.count() > 0) add("age", options.min_age.count());
+  if (options.peak) add("peak", 1);
+  if (options.last_time.count() > 0)
+    query += std::string(query.empty() ? "?" : "&") +
+             "last=" + std::to_string(options.last_time.count()) + "s";
   return "/debug/pprof/heap" + query;
 }
 
 // What only an agent can answer; a Go endpoint would leave the question out and answer another.
 void RefuseOfGo(const Connection& connection, const Options& options) {
-  if (options.age.empty()) return;
-  throw UsageError(connection.description() +
-                   " is a plain Go pprof endpoint: it knows no ages, so --age cannot be given");
+  const std::string plain = connection.description() + " is a plain Go pprof endpoint: it ";
+  if (!options.age.empty()) throw UsageError(plain + "knows no ages, so --age cannot be given");
+  if (!options.last.empty() || options.peak)
+    throw UsageError(plain + "has no recording, so --last and --peak cannot be given");
 }
 
 Captured FromTarget(Connection* connection, const Options& options) {
@@ -73,13 +81,16 @@ Captured FromTarget(Connection* connection, const Options& options) {
   });
   captured.bytes = std::move(response.body);
   if (!options.age.empty()) captured.header.asked = "older than " + options.age;
+  if (!options.last.empty()) captured.header.asked = "allocated in the last " + options.last;
+  if (options.peak) captured.header.asked = "at its peak";
   return captured;
 }
 
 Captured FromFile(const std::string& path, const Options& options) {
-  if (options.seconds > 0 || !options.age.empty())
-    throw UsageError("'" + path +
-                     "' is a saved profile: --seconds and --age ask a running process");
+  if (options.seconds > 0 || !options.age.empty() || !options.last.empty() || options.peak)
+    throw UsageError(
+        "'" + path +
+        "' is a saved profile: --seconds, --age, --last and --peak ask a running process");
   Captured captured;
   captured.bytes = ReadSavedProfile(path);
   captured.header.target = options.target.text;
@@ -92,8 +103,9 @@ std::string NextCommand(const Options& options, bool is_file) {
   if (saved.ends_with(".pb.gz")) return "sonde diff " + saved + " " + AsTyped(options.target);
   const std::string self = "sonde heap " + AsTyped(options.target);
   if (is_file) return "go tool pprof -http=: " + options.target.text + "   |   " + self + " --tree";
-  if (options.seconds == 0 && options.age.empty() && options.sort == "inuse")
-    return self + " --age 10m   |   " + self + " -o heap.pb.gz";
+  const bool is_plain = options.seconds == 0 && options.age.empty() && options.last.empty();
+  if (is_plain && !options.peak && options.sort == "inuse")
+    return self + " --age 10m   |   " + self + " --peak   |   " + self + " -o heap.pb.gz";
   return self + " -o heap.pb.gz   then   go tool pprof -http=: heap.pb.gz";
 }
 
@@ -139,11 +151,23 @@ ExitCode Heap(const Options& options) {
   }
 }
 
-std::chrono::seconds ParseAge(const std::string& text) {
+std::chrono::seconds ParseSeconds(const char* option, const std::string& text) {
   if (text.empty()) return std::chrono::seconds{0};
-  const auto age = std::chrono::duration_cast<std::chrono::seconds>(ParseDuration(text));
-  if (age.count() < 1) throw UsageError("--age '" + text + "': expected a second or more");
-  return age;
+  const auto time = std::chrono::duration_cast<std::chrono::seconds>(ParseDuration(text));
+  if (time.count() < 1)
+    throw UsageError(std::string(option) + " '" + text + "': expected a second or more");
+  return time;
+}
+
+void ReadTimes(Options* options) {
+  options->min_age = ParseSeconds("--age", options->age);
+  options->last_time = ParseSeconds("--last", options->last);
+  if ((options->seconds > 0) + !options->last.empty() + options->peak > 1)
+    throw UsageError("expected one of --seconds, --last and --peak");
+  if (options->peak && !options->age.empty())
+    throw UsageError("expected --peak without --age: it is a moment of the past");
+  if (options->peak && options->sort == "alloc")
+    throw UsageError("expected --peak without --sort alloc: it is what was in use");
 }
 
 }  // namespace
@@ -157,13 +181,18 @@ Action DeclareHeap(CLI::App* verb) {
       ->type_name("SECONDS");
   verb->add_option("--age", options->age, "Only blocks that are at least so old: 90s, 10m, 2h")
       ->type_name("DURATION");
+  verb->add_option("--last", options->last,
+                   "Only what was allocated in the last time: 30s, 5m; what of it is in use, or, "
+                   "with --sort alloc, all of it")
+      ->type_name("DURATION");
+  verb->add_flag("--peak", options->peak, "What was in use when that was most");
   verb->add_option("--sort", options->sort, "By what is in use, or by all that was ever allocated")
       ->check(OneOf({"inuse", "alloc"}))
       ->type_name("inuse|alloc")
       ->capture_default_str();
   AddReportOptions(verb, &options->report);
   return [options] {
-    options->min_age = ParseAge(options->age);
+    ReadTimes(options.get());
     return Heap(*options);
   };
 }

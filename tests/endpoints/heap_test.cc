@@ -79,6 +79,39 @@ TEST_F(HeapEndpoint, AgeLeavesYoungBlocksOut) {
   EXPECT_EQ(Sum(profile, "inuse_space"), 9 * kMiB);
 }
 
+TEST_F(HeapEndpoint, LastAndPeakAreAskedOfTheAgent) {
+  EXPECT_EQ(Get(ServeHeapProfile, "last=5m").response.status, 200);
+  EXPECT_EQ(sources_.Heap().asked().last_ms, 300'000);
+  EXPECT_FALSE(sources_.Heap().asked().peak);
+  EXPECT_EQ(Get(ServeAllocsProfile, "last=30s").response.status, 200);
+  EXPECT_EQ(sources_.Heap().asked().last_ms, 30'000);
+  EXPECT_EQ(Get(ServeHeapProfile, "peak=1").response.status, 200);
+  EXPECT_TRUE(sources_.Heap().asked().peak);
+  EXPECT_EQ(Get(ServeHeapProfile, "peak=0").response.status, 200);
+  EXPECT_FALSE(sources_.Heap().asked().peak);
+}
+
+TEST_F(HeapEndpoint, QuestionsThatExcludeEachOtherAreRefused) {
+  for (const char* query : {"peak=1&last=5m", "peak=1&seconds=5", "last=5m&seconds=5",
+                            "peak=1&age=10m", "peak=2", "last=x", "last=0s", "last=25h"}) {
+    const http::Answer answer = Get(ServeHeapProfile, query);
+    EXPECT_EQ(answer.response.status, 400) << query;
+    EXPECT_NE(answer.response.body.find("expected"), std::string::npos) << query;
+  }
+  EXPECT_EQ(Get(ServeAllocsProfile, "peak=1").response.status, 400);
+}
+
+TEST_F(HeapEndpoint, ReleaseIsRefusedWhereTheServiceWouldWaitUnlessForced) {
+  const http::Answer refused = Get(ReleaseMemory);
+  EXPECT_EQ(refused.response.status, 409);
+  EXPECT_NE(refused.response.body.find("expected force=1"), std::string::npos);
+  const http::Answer done = Get(ReleaseMemory, "force=1");
+  EXPECT_EQ(done.response.status, 200);
+  EXPECT_NE(done.response.body.find("\"rss_after_bytes\": 346030080"), std::string::npos)
+      << done.response.body;
+  EXPECT_EQ(Get(ReleaseMemory, "force=yes").response.status, 400);
+}
+
 TEST_F(HeapEndpoint, ACollectionOfGarbageIsAcceptedAndIgnored) {
   EXPECT_EQ(Get(ServeHeapProfile, "gc=1").response.status, 200);
 }
