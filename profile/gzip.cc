@@ -12,14 +12,17 @@ namespace {
 
 constexpr int kGzipWindow = 15 + 16;  // zlib: 15 bits of window, + 16 for gzip's header
 constexpr int kMemoryLevel = 8;
+// Of a heap profile of 14,000 stacks (527 KiB) 110 KiB are left in 6 ms; at zlib's usual level, 6,
+// 102 KiB in 18 ms, which was a fifth of what the whole answer cost.
+constexpr int kLevel = 4;
 constexpr size_t kGrowBytes = 64 << 10;
 constexpr size_t kMaxPiece = UINT_MAX;
 
 class Deflater {
  public:
   Deflater() {
-    if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, kGzipWindow, kMemoryLevel,
-                     Z_DEFAULT_STRATEGY) != Z_OK) {
+    if (deflateInit2(&stream, kLevel, Z_DEFLATED, kGzipWindow, kMemoryLevel, Z_DEFAULT_STRATEGY) !=
+        Z_OK) {
       throw std::bad_alloc();
     }
   }
