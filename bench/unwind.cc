@@ -20,6 +20,7 @@
 #include <iterator>
 #include <vector>
 
+#include "collectors/stack_layout.h"
 #include "collectors/unwind_tables.h"
 
 namespace {
@@ -66,7 +67,14 @@ uint32_t Sonde(sonde::StackBounds bounds) {
                           kMaxFrames)
       .depth;
 }
-NOINLINE uint32_t SondeKnownBounds() { return Sonde(g_bounds); }
+// As hooks walk: what is behind the page of the caller's frame has to be asked for.
+NOINLINE uint32_t SondeAsInHooks() {
+  const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  sonde::StackBounds bounds = sonde::BoundsForWalk(here);
+  bounds.written = here;
+  return Sonde(bounds);
+}
+NOINLINE uint32_t SondeReadableBounds() { return Sonde(g_bounds); }
 NOINLINE uint32_t SondeUnknownBounds() { return Sonde({}); }
 
 NOINLINE uint32_t UnwBacktrace() {
@@ -110,7 +118,8 @@ struct Walker {
   bool by_frame_pointer;
 };
 constexpr Walker kWalkers[] = {
-    {"sonde", SondeKnownBounds, false},
+    {"sonde", SondeAsInHooks, false},
+    {"sonde, no probes", SondeReadableBounds, false},
     {"sonde, bounds unknown", SondeUnknownBounds, false},
     {"libunwind unw_backtrace", UnwBacktrace, false},
     {"libunwind unw_step", UnwStep, false},
@@ -230,6 +239,7 @@ int main(int argc, char** argv) {
   void* const libc = dlopen("libc.so.6", RTLD_LAZY);
   g_glibc_backtrace = reinterpret_cast<int (*)(void**, int)>(dlsym(libc, "backtrace"));
   g_bounds = OwnBounds();
+  sonde::SetStackLayout(sonde::FindStackLayout(sonde::ProcessMemory()));
   sonde::UnwindTables tables(g_publication, sonde::kDefaultUnwindBudgetBytes);
   const uint64_t start = NowNs();
   tables.Refresh();

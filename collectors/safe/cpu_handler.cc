@@ -6,6 +6,7 @@
 #include <atomic>
 
 #include "collectors/safe/cpu_timers.h"
+#include "collectors/safe/own_stack.h"
 #include "collectors/safe/region_record.h"
 #include "collectors/safe/scratch.h"
 #include "collectors/safe/stack_request.h"
@@ -40,13 +41,30 @@ const Registers& RegistersOf(const ucontext_t& context) {
   return reinterpret_cast<const Registers&>(context.uc_mcontext.gregs);
 }
 
+// Async-signal-safe. Whether this handler runs on the stack that sigaltstack has set up.
+bool OnAlternateStack(const ucontext_t& context, uintptr_t here) {
+  const auto low = reinterpret_cast<uintptr_t>(context.uc_stack.ss_sp);
+  return (context.uc_stack.ss_flags & SS_DISABLE) == 0 && here >= low &&
+         here < low + context.uc_stack.ss_size;
+}
+
+// Async-signal-safe. On the interrupted stack the kernel has just written its frame, of which the
+// last word, behind the floating-point state, is at most so far below the red zone.
+StackBounds BoundsOf(const ucontext_t& context) {
+  constexpr uintptr_t kLastWord = 128 + 64 + 8;
+  const auto sp = static_cast<uintptr_t>(context.uc_mcontext.gregs[REG_RSP]);
+  StackBounds bounds = BoundsForWalk(sp);
+  const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  if (!OnAlternateStack(context, here)) bounds.written = sp - kLastWord;
+  return bounds;
+}
+
 // Async-signal-safe. False when a few frames of ours would run into the end of the stack.
 bool HasRoom(const ucontext_t& context) {
   const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  const auto low = reinterpret_cast<uintptr_t>(context.uc_stack.ss_sp);
-  const bool alternate = (context.uc_stack.ss_flags & SS_DISABLE) == 0 && here >= low &&
-                         here < low + context.uc_stack.ss_size;
-  if (alternate) return here - low >= kRoomNeeded;
+  if (OnAlternateStack(context, here)) {
+    return here - reinterpret_cast<uintptr_t>(context.uc_stack.ss_sp) >= kRoomNeeded;
+  }
   const uintptr_t below = (here - kRoomNeeded) & ~(kProbePageSize - 1);
   return below == (here & ~(kProbePageSize - 1)) || PageReadable(below);
 }
@@ -113,11 +131,12 @@ void CountStack(const ucontext_t& context, ThreadId thread, uint64_t events, uin
     return CountDrop(g_setup.region, Kind::kCpu, DropReason::kScratchBusy, events, amount);
   }
   const Registers& registers = RegistersOf(context);
-  WalkResult walk = WalkStack(CpuUnwindTables(), registers, StackBounds{}, buffer.frames(),
-                              kMaxDepth, WhenMissing::kOnlySay);
+  const StackBounds bounds = BoundsOf(context);
+  WalkResult walk = WalkStack(CpuUnwindTables(), registers, bounds, buffer.frames(), kMaxDepth,
+                              WhenMissing::kOnlySay);
   if (walk.not_built) {
     if (Defer(walk.missing_pc, registers, thread, events, amount)) return;
-    walk = WalkStack(CpuUnwindTables(), registers, StackBounds{}, buffer.frames(), kMaxDepth);
+    walk = WalkStack(CpuUnwindTables(), registers, bounds, buffer.frames(), kMaxDepth);
   }
   const StackContent stack{buffer.frames(), walk.depth, StackFlags(walk.end)};
   RecordStack(g_setup.region, stack, thread, Kind::kCpu, events, amount);
@@ -148,7 +167,7 @@ void AnswerStackRequest(TimerCookie cookie, const ucontext_t& context) {
   }
   WalkResult walk{0, StackEnd::kUnreadable};
   if (HasRoom(context)) {
-    walk = WalkStack(CpuUnwindTables(), RegistersOf(context), StackBounds{}, request->frames,
+    walk = WalkStack(CpuUnwindTables(), RegistersOf(context), BoundsOf(context), request->frames,
                      kMaxDepth);
   }
   EndStackAnswer(request, walk.depth, walk.end);

@@ -2,6 +2,7 @@
 #include "collectors/safe/hook_stack.h"
 
 #include "collectors/safe/cpu_handler.h"
+#include "collectors/safe/own_stack.h"
 #include "collectors/safe/unwind.h"
 #include "collectors/safe/unwind_probe.h"
 
@@ -12,7 +13,9 @@ StackContent WalkFromHook(const HookFrame& caller, uint64_t* frames) {
   registers.gpr[kRip] = caller.return_address - 1;
   registers.gpr[kRsp] = caller.stack_pointer;
   registers.gpr[kRbp] = caller.frame_pointer;
-  const WalkResult walk = WalkStack(CpuUnwindTables(), registers, StackBounds{}, frames, kMaxDepth);
+  StackBounds bounds = BoundsForWalk(caller.stack_pointer);
+  bounds.written = caller.stack_pointer - sizeof(caller.return_address);  // by the call
+  const WalkResult walk = WalkStack(CpuUnwindTables(), registers, bounds, frames, kMaxDepth);
   frames[0] = caller.return_address;
   return {frames, walk.depth, StackFlags(walk.end)};
 }

@@ -42,6 +42,13 @@ StackBounds PthreadStack(uint64_t sp, uint32_t block_offset) {
   return holds ? StackBounds{block, descriptor} : StackBounds{};
 }
 
+// Async-signal-safe.
+StackBounds MainStack(uint64_t sp) {
+  const uint64_t main_high = g_main_high.load(std::memory_order_relaxed);
+  const bool holds = sp < main_high && main_high - sp < kMainStackReach;
+  return holds ? StackBounds{main_high - kMainStackReach, main_high} : StackBounds{};
+}
+
 }  // namespace
 
 // Cold path only.
@@ -52,12 +59,19 @@ void SetStackLayout(const StackLayout& layout) {
 
 // Async-signal-safe.
 StackBounds OwnStack(uint64_t sp) {
-  const uint64_t main_high = g_main_high.load(std::memory_order_relaxed);
-  if (sp < main_high && main_high - sp < kMainStackReach) {
-    return {main_high - kMainStackReach, main_high};
-  }
+  const StackBounds main = MainStack(sp);
+  if (main.high != 0) return main;
   const uint32_t block_offset = g_block_offset.load(std::memory_order_relaxed);
   return block_offset != 0 ? PthreadStack(sp, block_offset) : StackBounds{};
+}
+
+// Async-signal-safe.
+StackBounds BoundsForWalk(uint64_t sp) {
+  StackBounds bounds = MainStack(sp);
+  if (bounds.high == 0 && g_block_offset.load(std::memory_order_relaxed) != 0) {
+    bounds.probable_end = ThreadPointer();
+  }
+  return bounds;
 }
 
 }  // namespace sonde

@@ -28,4 +28,8 @@ void SetStackLayout(const StackLayout& layout);
 // `readable`.
 StackBounds OwnStack(uint64_t sp);
 
+// Async-signal-safe. What a walk from `sp` can be told at once, without a probe: the end of the
+// main thread's stack, or where a pthread's probably ends.
+StackBounds BoundsForWalk(uint64_t sp);
+
 }  // namespace sonde

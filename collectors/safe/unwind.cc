@@ -51,9 +51,11 @@ inline uint64_t LoadFromCopy(const CopiedStack& copy, uint64_t address) {
 
 // The end of what can be read from `page` on, within the next two pages. If the stack may reach
 // into the second, one probe across their border vouches for both. Async-signal-safe.
-__attribute__((noinline)) uint64_t ProbeUpward(uint64_t page, uint64_t limit) {
+__attribute__((noinline)) uint64_t ProbeUpward(const Walk& walk, uint64_t page) {
   const uint64_t next = page + kPageSize;
-  if (limit > next && WordReadable(next - kWord / 2)) return next + kPageSize;
+  const uint64_t hint = walk.bounds->probable_end;
+  const bool goes_on = walk.limit > next && (hint <= page || hint > next);
+  if (goes_on && WordReadable(next - kWord / 2)) return next + kPageSize;
   return PageReadable(page) ? next : page;
 }
 
@@ -388,7 +390,7 @@ inline void FastSteps(Walk& walk) {
     const uint64_t cfa = base + RowValue(row) * kWord;
     if (__builtin_expect(cfa > top, 0)) {
       if (cfa > walk.limit || cfa > high + kPageSize) break;
-      high = ProbeUpward(high, walk.limit);
+      high = ProbeUpward(walk, high);
       top = high < walk.limit ? high : walk.limit;
       if (cfa > top) break;
     }
@@ -484,7 +486,8 @@ WalkResult WalkStack(const UnwindIndex* index, const Registers& registers,
   if (index == nullptr) return {1, StackEnd::kNoUnwindData, /*unknown_pc=*/true};
   Walk walk;
   Begin(walk, index, registers, frames_out, max_frames);
-  walk.readable_low = reinterpret_cast<uint64_t>(&walk) & ~(kPageSize - 1);
+  const uint64_t own = reinterpret_cast<uint64_t>(&walk);
+  walk.readable_low = (bounds.written != 0 ? bounds.written : own) & ~(kPageSize - 1);
   walk.readable_high = walk.readable_low + kPageSize;
   if (bounds.readable && walk.sp >= bounds.low && walk.sp < bounds.high) {
     walk.readable_low = walk.sp & ~(kPageSize - 1);

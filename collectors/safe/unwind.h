@@ -30,6 +30,11 @@ struct StackBounds {
   uintptr_t low = 0;
   uintptr_t high = 0;
   bool readable = false;  // for certain, from every sp inside up to `high`: needs no probes
+  // A word that was written just now: its page is readable. 0: none.
+  uintptr_t written = 0;
+  // Where the stack probably ends: there pages are probed one by one, because a probe that fails
+  // costs ten that do not. Only a hint. 0: none.
+  uintptr_t probable_end = 0;
 };
 
 enum class StackEnd : uint8_t {

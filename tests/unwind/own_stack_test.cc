@@ -23,6 +23,7 @@ namespace {
 
 struct Seen {
   StackBounds bounds;
+  StackBounds for_walk;
   uint64_t sp = 0;
   uint64_t low = 0, high = 0;  // as libc says
 };
@@ -30,6 +31,7 @@ struct Seen {
 __attribute__((noinline)) void Look(Seen* seen) {
   seen->sp = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
   seen->bounds = OwnStack(seen->sp);
+  seen->for_walk = BoundsForWalk(seen->sp);
 }
 
 void* LookInThread(void* argument) {
@@ -66,6 +68,9 @@ class OwnStackTest : public testing::Test {
     EXPECT_LE(seen.bounds.high, seen.high);
     EXPECT_GE(seen.bounds.high + (16 << 10), seen.high) << "less than what libc's frames lie in";
     EXPECT_FALSE(seen.bounds.readable);
+    // Only as a hint: a fiber's stack may lie below the thread's.
+    EXPECT_EQ(seen.for_walk.high, 0u);
+    EXPECT_EQ(seen.for_walk.probable_end, seen.bounds.high);
   }
 };
 
@@ -87,6 +92,8 @@ TEST_F(OwnStackTest, TheMainThreadsEndsWhereTheKernelPutItsArguments) {
   LookInThread(&seen);
   EXPECT_LT(seen.sp, seen.bounds.high);
   EXPECT_GE(seen.bounds.high, seen.high);
+  EXPECT_EQ(seen.for_walk.high, seen.bounds.high);
+  EXPECT_FALSE(seen.for_walk.readable);
   EXPECT_GT(seen.bounds.high, reinterpret_cast<uint64_t>(environ[0]));
   EXPECT_LT(seen.bounds.high, reinterpret_cast<uint64_t>(environ[0]) + (1 << 20));
 }
