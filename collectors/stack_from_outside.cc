@@ -134,7 +134,16 @@ OutsideWalker::Step OutsideWalker::AdvanceByRule(const Frame& frame, const Unwin
   const Step step = Apply(frame, rule, base, caller);
   if (step.next != Next::kFrame || rule != kFramePointerRule) return step;
   // rbp was believed without a table: let a call vouch for it.
-  return IsReturnAddress(caller->after) ? step : Step{Next::kEnd, StackEnd::kNoUnwindData};
+  if (IsReturnAddress(caller->after)) return step;
+  return exact_rbp_ && IsGenerated(caller->after) ? step
+                                                  : Step{Next::kEnd, StackEnd::kNoUnwindData};
+}
+
+// Java's interpreter jumps into a method, having pushed where to go on: there is no call. Where rbp
+// has come by tables alone, and both are code without tables, its chain is believed all the same.
+bool OutsideWalker::IsGenerated(uint64_t address) const {
+  const UnwindModule* module = index_->Find(address - 1);
+  return module != nullptr && module->rows == nullptr && !module->on_demand;
 }
 
 OutsideWalker::Step OutsideWalker::Advance(const Frame& frame, Frame* caller) {
@@ -217,6 +226,7 @@ OutsideWalk OutsideWalker::Walk(const UnwindIndex* index, uint64_t pc, uint64_t 
   frame.sp = sp;
   frame.exact = true;
   walk.end = StackEnd::kDepthLimit;
+  exact_rbp_ = true;
   while (walk.depth < max_frames) {
     Frame caller;
     const Step step = Advance(frame, &caller);
@@ -225,6 +235,7 @@ OutsideWalk OutsideWalker::Walk(const UnwindIndex* index, uint64_t pc, uint64_t 
       break;
     }
     if (step.next == Next::kNeedsRegister) {
+      exact_rbp_ = false;
       if (!Recover(frame, &caller)) {
         walk.end = StackEnd::kNoUnwindData;
         break;

@@ -72,6 +72,7 @@ class OutsideWalker {
   Step Apply(const Frame& frame, const UnwindRule& rule, uint64_t base, Frame* caller);
   bool Base(const Frame& frame, const UnwindRule& rule, uint64_t* base);
   bool IsReturnAddress(uint64_t address);
+  [[nodiscard]] bool IsGenerated(uint64_t address) const;
   bool LeaveLeaf(const Frame& frame, Frame* caller);
   bool RestoreRbp(const Frame& frame, const UnwindRule& rule, uint64_t cfa, Frame* caller);
   bool Recover(const Frame& frame, Frame* caller);
@@ -84,6 +85,7 @@ class OutsideWalker {
   const UnwindIndex* index_ = nullptr;
   uint64_t rdi_ = 0;
   uint64_t not_built_ = 0;
+  bool exact_rbp_ = true;  // no value of rbp on this walk was searched for
 };
 
 }  // namespace sonde

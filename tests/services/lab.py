@@ -85,8 +85,7 @@ class Lab:
 
         Expected may hold: roots (where stacks begin, beside main and thread starts), holders, not_covered (see
         heap_check.py), unexplained (the largest share of the RSS that the page of memory may leave unexplained),
-        functions ({pattern: least share of the CPU time below it}), cut_in (the code in which the stack of a waiting
-        thread may end, when the dump says that it is cut there).
+        functions ({pattern: least share of the CPU time below it}).
         """
         worker = subprocess.Popen(load, env=self.environment(False), cwd=self.directory, stdin=subprocess.DEVNULL,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) if load else None
@@ -132,14 +131,13 @@ def status_of(base):
         return json.load(answer)
 
 
-def take_all(lab, base, seconds, roots="", holders=None, not_covered=None, unexplained=None, functions=None,
-             cut_in=None):
+def take_all(lab, base, seconds, roots="", holders=None, not_covered=None, unexplained=None, functions=None):
     pattern = f"{ROOT}|{roots}" if roots else ROOT
     pid = status_of(base)["pid"]
     cpu = check_profile(f"{base}/debug/pprof/profile?seconds={seconds}", lab.path("cpu.pb.gz"), pattern, functions)
     memory = check_memory(base, unexplained)
     heap = check_heap(base, lab.path("heap.pb.gz"), memory.page["parts"]["live_heap"], holders, not_covered)
-    return [cpu, heap, check_threads(base, lab.path("threads.txt"), pid, pattern, cut_in), memory]
+    return [cpu, heap, check_threads(base, lab.path("threads.txt"), pid, pattern), memory]
 
 
 def can_connect(port):

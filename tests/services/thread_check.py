@@ -71,15 +71,15 @@ def is_undumpable(pid):
     return user != 0 and os.stat(f"/proc/{pid}/mem").st_uid == 0
 
 
-def check_threads(base, path, pid, roots=ROOT, cut_in=None):
+def check_threads(base, path, pid, roots=ROOT):
     before = tasks(pid)
     fetch(f"{base}/debug/pprof/goroutine?debug=2", path)
     stable = before.keys() & tasks(pid).keys()
     with open(path, encoding="utf-8", errors="replace") as file:
-        return judge(parse(file.read()), stable, roots, is_undumpable(pid), cut_in)
+        return judge(parse(file.read()), stable, roots, is_undumpable(pid))
 
 
-def judge(threads, stable, roots, undumpable, cut_in=None):
+def judge(threads, stable, roots, undumpable):
     check = ThreadCheck(listed=len(threads))
     missing = stable - {thread.tid for thread in threads}
     if missing:
@@ -92,9 +92,7 @@ def judge(threads, stable, roots, undumpable, cut_in=None):
             # A thread that runs is asked by its own CPU clock; when it does not get the CPU in time, it is said.
             told = thread.state == "running" and thread.notes
             denied = any("the kernel denies" in note for note in thread.notes) and undumpable
-            jit = cut_in and thread.frames and re.match(cut_in, thread.frames[-1]) and \
-                any("without unwind data" in note for note in thread.notes)
-            (check.excused if told or denied or jit or thread.tid not in stable else check.problems).append(text)
+            (check.excused if told or denied or thread.tid not in stable else check.problems).append(text)
     if not threads:
         check.problems.append("the dump is empty")
     return check
