@@ -116,6 +116,14 @@ def judge(finding, books, truth):
     (truth.found if share * 100 >= 0.75 * HOT_PERCENT else truth.problems).append(f"{text} (books: {share:.0%})")
 
 
+def refuses_an_invented_one(books, idle_pid):
+    """nginx's master waits all the time."""
+    now_ms, said = time.time() * 1e3, Truth()
+    judge({"kind": "hot_thread", "pid": idle_pid, "sentence": "invented", "since_unix_ms": now_ms - 5000,
+           "until_unix_ms": now_ms, "facts": {"tid": str(idle_pid)}}, books, said)
+    return bool(said.problems)
+
+
 def findings_at(port):
     done = subprocess.run([SONDE, "findings", f":{port}", "--json"], capture_output=True, text=True, timeout=60, check=False)
     return json.loads(done.stdout)["findings"] if done.returncode in (0, 3) else None
@@ -168,6 +176,8 @@ def run(lab):
             truth.problems.append(f"the agent of {name} does not answer")
         for finding in found or []:
             judge(finding, books, truth)
+    if not refuses_an_invented_one(books, services[2].pid):
+        truth.problems.append("the books confirm an invented finding")
     books.over.set()
     books.thread.join()
     if lab.agent:
