@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """accuracy_host under the agent: works while a profile is taken, and says what it really used."""
+import glob
 import http.client
 import json
 import os
@@ -41,8 +42,10 @@ class Session:
                                         text=True)
         if self.read_line() != "ready":
             raise RuntimeError(f"{host} {case} did not get ready")
-        names = os.listdir(run_dir) if os.path.isdir(run_dir) else []
-        self.sockets = [os.path.join(run_dir, name) for name in names if name.endswith(".sock")]
+        deadline = time.monotonic() + 20  # a busy machine may run the host first and the agent's thread later
+        while not (sockets := glob.glob(os.path.join(run_dir, "*.sock"))) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.sockets = sockets
         if not self.sockets:
             raise RuntimeError("the agent has made no socket: is it in the process?")
 
