@@ -6,6 +6,7 @@
 #include <map>
 #include <utility>
 
+#include "agent/endpoints/address_spaces.h"
 #include "agent/endpoints/own_memory.h"
 #include "agent/endpoints/text_util.h"
 #include "profile/profile_builder.h"
@@ -27,33 +28,25 @@ void AddComments(const CpuProfileInput& input, const AgentStatus& status, Profil
   }
 }
 
-// The addresses of each process of the tree belong to its own mappings.
-class AddressSpaces {
+// A sample's addresses belong to what was mapped in its time, or to what its process has mapped
+// now.
+class SampleSpaces {
  public:
-  AddressSpaces(const AgentStatus& status, AgentSources* sources, ProfileBuilder* builder)
-      : status_(status), sources_(sources), builder_(builder) {
-    builder_->SetMappings(MappingsOf(status.pid, status, sources));
-    spaces_[status.pid] = 0;
-  }
-  // Of one of the window's spaces.
-  size_t OfWindow(const CpuWindow& window, int space) {
-    const auto known = window_spaces_.find(space);
-    if (known != window_spaces_.end()) return known->second;
-    return window_spaces_[space] = builder_->AddMappings(window.spaces[static_cast<size_t>(space)]);
-  }
-  // What the process has mapped now.
-  size_t Of(int pid) {
-    const auto known = spaces_.find(pid);
-    if (known != spaces_.end()) return known->second;
-    return spaces_[pid] = builder_->AddMappings(MappingsOf(pid, status_, sources_));
+  SampleSpaces(const CpuWindow& window, AddressSpaces* now, ProfileBuilder* builder)
+      : window_(window), now_(now), builder_(builder) {}
+  size_t Of(const CpuSample& sample) {
+    if (sample.space < 0) return now_->Of(sample.pid);
+    const auto known = then_.find(sample.space);
+    if (known != then_.end()) return known->second;
+    const size_t index = static_cast<size_t>(sample.space);
+    return then_[sample.space] = builder_->AddMappings(window_.spaces[index]);
   }
 
  private:
-  const AgentStatus& status_;
-  AgentSources* const sources_;
+  const CpuWindow& window_;
+  AddressSpaces* const now_;
   ProfileBuilder* const builder_;
-  std::map<int, size_t> spaces_;
-  std::map<int, size_t> window_spaces_;
+  std::map<int, size_t> then_;
 };
 
 }  // namespace
@@ -73,13 +66,12 @@ std::string BuildCpuProfile(const CpuProfileInput& input, AgentSources* sources,
                             Symbolizer* symbolizer) {
   const AgentStatus status = sources->Status();
   ProfileBuilder builder(CpuProfileOptions(input.window));
-  AddressSpaces spaces(status, sources, &builder);
+  AddressSpaces now(status, sources, &builder);
+  SampleSpaces spaces(input.window, &now, &builder);
   AddComments(input, status, &builder);
   int64_t refused = 0;
   for (const CpuSample& sample : input.window.samples) {
-    const size_t space =
-        sample.space >= 0 ? spaces.OfWindow(input.window, sample.space) : spaces.Of(sample.pid);
-    if (!AddCpuSample(sample, ValidUtf8(sample.thread_name), space, &builder))
+    if (!AddCpuSample(sample, ValidUtf8(sample.thread_name), spaces.Of(sample), &builder))
       refused += sample.count;
   }
   if (refused != 0)

@@ -9,9 +9,9 @@
 #include "agent/endpoints/endpoint_table.h"
 #include "agent/endpoints/findings_source.h"
 #include "agent/endpoints/frame_names.h"
+#include "agent/endpoints/report_answer.h"
 #include "agent/endpoints/report_writer.h"
 #include "agent/endpoints/text_util.h"
-#include "agent/http/query.h"
 #include "collectors/safe/region_file.h"
 
 namespace sonde {
@@ -164,21 +164,12 @@ std::string PlainText(Context* context, FindingsSource* source) {
 }  // namespace
 
 http::Answer ServeFindings(Context& context, const http::Request& request) {
-  const auto parameters = http::ParseParameters(request.query);
-  const std::string* format = http::FindParameter(parameters, "format");
-  if (format != nullptr && *format != "text" && *format != "json") {
-    return {http::Response::Text(400, "format: expected json or text\n"), nullptr};
-  }
   FindingsSource* const source = context.sources->Findings();
-  if (source == nullptr) {
+  if (source == nullptr)
     return {http::Response::Text(503, "this agent looks for nothing now\n"), nullptr};
-  }
-  if (format != nullptr && *format == "text") {
-    return {http::Response::Text(200, PlainText(&context, source)), nullptr};
-  }
-  http::Response response = http::Response::Text(200, JsonText(&context, source));
-  response.content_type = "application/json";
-  return {std::move(response), nullptr};
+  return AnswerInFormat(
+      request, [&] { return PlainText(&context, source); },
+      [&] { return JsonText(&context, source); });
 }
 
 }  // namespace sonde

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // /debug/sonde/memory: where the process's memory is, in parts that add up.
 #include <algorithm>
-#include <memory>
 #include <string>
 
 #include "agent/endpoints/endpoint_table.h"
 #include "agent/endpoints/frame_names.h"
 #include "agent/endpoints/memory_source.h"
+#include "agent/endpoints/report_answer.h"
 #include "agent/endpoints/report_writer.h"
-#include "agent/http/query.h"
 
 namespace sonde {
 namespace {
@@ -105,22 +104,9 @@ void WritePage(Context* context, const MemoryPage& page, ReportWriter* out) {
 }  // namespace
 
 http::Answer ServeMemory(Context& context, const http::Request& request) {
-  const auto parameters = http::ParseParameters(request.query);
-  const std::string* format = http::FindParameter(parameters, "format");
-  if (format != nullptr && *format != "text" && *format != "json") {
-    return {http::Response::Text(400, "format: expected json or text\n"), nullptr};
-  }
-  const bool as_text = format != nullptr && *format == "text";
-  std::unique_ptr<ReportWriter> out;
-  if (as_text) {
-    out = std::make_unique<TextWriter>();
-  } else {
-    out = std::make_unique<JsonWriter>();
-  }
-  WritePage(&context, context.sources->Memory().Page(), out.get());
-  http::Response response = http::Response::Text(200, out->Take());
-  if (!as_text) response.content_type = "application/json";
-  return {std::move(response), nullptr};
+  return AnswerReport(request, [&context](ReportWriter* out) {
+    WritePage(&context, context.sources->Memory().Page(), out);
+  });
 }
 
 }  // namespace sonde

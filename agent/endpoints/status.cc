@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // /debug/sonde/status: what the agent does, what it loses and what it costs.
-#include <memory>
 #include <string>
 
 #include "agent/endpoints/endpoint_table.h"
+#include "agent/endpoints/report_answer.h"
 #include "agent/endpoints/report_writer.h"
-#include "agent/http/query.h"
 #include "agent/http/socket.h"
 
 namespace sonde {
@@ -112,22 +111,7 @@ void WriteStatus(Context& context, ReportWriter* out) {
 }  // namespace
 
 http::Answer ServeStatus(Context& context, const http::Request& request) {
-  const auto parameters = http::ParseParameters(request.query);
-  const std::string* format = http::FindParameter(parameters, "format");
-  if (format != nullptr && *format != "text" && *format != "json") {
-    return {http::Response::Text(400, "format: expected json or text\n"), nullptr};
-  }
-  const bool as_text = format != nullptr && *format == "text";
-  std::unique_ptr<ReportWriter> out;
-  if (as_text) {
-    out = std::make_unique<TextWriter>();
-  } else {
-    out = std::make_unique<JsonWriter>();
-  }
-  WriteStatus(context, out.get());
-  http::Response response = http::Response::Text(200, out->Take());
-  if (!as_text) response.content_type = "application/json";
-  return {std::move(response), nullptr};
+  return AnswerReport(request, [&context](ReportWriter* out) { WriteStatus(context, out); });
 }
 
 }  // namespace sonde
