@@ -37,6 +37,7 @@ struct Context {
   int open_captures = 0;
   // The agent's thread must stop: answers are given as far as they are, without names.
   bool in_a_hurry = false;
+  int open_walls = 0;
   int open_dumps = 0;                                         // of all threads
   std::map<std::string, uint64_t> profile_downloads;          // by profile
   std::map<std::pair<std::string, int>, uint64_t> responses;  // by path of the table, status

@@ -18,6 +18,14 @@ constexpr Endpoint kTable[] = {
      "the same, under the name that Go's tools ask for"},
     {"GET", "/debug/pprof/threadcreate", Need::kRead, ServeThreadCreate, "seconds, debug=0|1",
      "who made the threads that live now; with `seconds` what changed meanwhile"},
+    {"GET", "/debug/pprof/wall", Need::kRead, ServeWall, "seconds, hz, debug=0|1",
+     "where the time of every thread goes, on a CPU and off it, in `seconds` (10) at `hz` (10) "
+     "looks a second"},
+    {"GET", "/debug/pprof/mutex", Need::kRead, ServeMutex, "seconds, debug=0|1",
+     "who held locks that others waited for; with `seconds` what came meanwhile; empty unless "
+     "SONDE_LOCKS=on"},
+    {"GET", "/debug/pprof/block", Need::kRead, ServeBlock, "seconds, debug=0|1",
+     "who waited for locks, conditions, semaphores and joins; the same"},
     {"GET", "/debug/pprof/heap", Need::kRead, ServeHeapProfile,
      "seconds, age, last, peak, debug=0|1, gc",
      "live heap by call site, gzipped profile.proto; with `seconds` what changed meanwhile; with "
@@ -55,11 +63,6 @@ constexpr Endpoint kTable[] = {
     {"GET", "/healthz", Need::kHealth, ServeHealth, "", "200 while the agent thread answers"},
 };
 
-constexpr MissingProfile kMissing[] = {
-    {"block", "waiting for locks, by who waited"},
-    {"mutex", "waiting for locks, by who held"},
-};
-
 }  // namespace
 
 bool IsPathOf(const Endpoint& endpoint, std::string_view path) {
@@ -70,6 +73,5 @@ bool IsPathOf(const Endpoint& endpoint, std::string_view path) {
 }
 
 std::span<const Endpoint> EndpointTable() { return kTable; }
-std::span<const MissingProfile> MissingProfiles() { return kMissing; }
 
 }  // namespace sonde

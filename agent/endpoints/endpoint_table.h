@@ -26,13 +26,6 @@ std::span<const Endpoint> EndpointTable();
 // A row's path may end in a {name}, which stands for one more segment of any text.
 bool IsPathOf(const Endpoint& endpoint, std::string_view path);
 
-// Go's profiles that Sonde does not have yet: listed in the index, answered with 404.
-struct MissingProfile {
-  std::string_view name;
-  std::string_view meaning;
-};
-std::span<const MissingProfile> MissingProfiles();
-
 // The handlers. Each may throw std::bad_alloc, which the connection turns into a 503.
 http::Answer ServeFrontPage(Context&, const http::Request&);
 http::Answer ServePprofIndex(Context&, const http::Request&);
@@ -42,6 +35,9 @@ http::Answer ServeThreads(Context&, const http::Request&);
 http::Answer ServeFindings(Context&, const http::Request&);
 http::Answer ServeThreadsJson(Context&, const http::Request&);
 http::Answer ServeThreadCreate(Context&, const http::Request&);
+http::Answer ServeWall(Context&, const http::Request&);
+http::Answer ServeMutex(Context&, const http::Request&);
+http::Answer ServeBlock(Context&, const http::Request&);
 http::Answer ServeHeapProfile(Context&, const http::Request&);
 http::Answer ServeAllocsProfile(Context&, const http::Request&);
 http::Answer ServeCommandLine(Context&, const http::Request&);

@@ -38,13 +38,6 @@ http::Response WrongMethod(const std::string& method, const std::string& allowed
 http::Response NotFound(std::string_view path) {
   if (!path.starts_with(kPprof))
     return http::Response::Text(404, "404 page not found; / lists what is here\n");
-  const std::string_view name = path.substr(kPprof.size());
-  for (const MissingProfile& profile : MissingProfiles()) {
-    if (profile.name == name) {
-      return PprofError(404, "Unknown profile: " + std::string(name) +
-                                 " is not available in this version of Sonde\n");
-    }
-  }
   return PprofError(404, "Unknown profile\n");
 }
 

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <utility>
 
+#include "agent/endpoints/contention_source.h"
 #include "agent/endpoints/creators_source.h"
 #include "agent/endpoints/endpoint_table.h"
 #include "agent/endpoints/findings_source.h"
@@ -147,6 +148,20 @@ void AddCreators(CreatorsSource* creators, Families* out) {
                static_cast<double>(totals.lost));
 }
 
+void AddContention(ContentionSource* contention, Families* out) {
+  if (contention == nullptr) return;
+  const std::vector<ContentionTotal> totals = contention->Totals();
+  out->Begin(MetricType::Counter, "sonde_lock_wait_seconds_total",
+             "Waiting since locks are measured, by kind; holders: of others, for who unlocked.");
+  for (const ContentionTotal& total : totals)
+    out->Value(total.delay_seconds, {{"lock", total.lock}});
+  out->Begin(MetricType::Counter, "sonde_lock_contentions_total",
+             "Waits since locks are measured, by kind; holders: unlocks that others waited for.");
+  for (const ContentionTotal& total : totals) {
+    out->Value(static_cast<double>(total.contentions), {{"lock", total.lock}});
+  }
+}
+
 void AddAgent(const Context& context, const AgentStatus& status, Families* out) {
   const bool enabled = status.state.starts_with("on");
   out->Begin(MetricType::Gauge, "sonde_build_info", "Version of the agent; always 1.");
@@ -266,6 +281,7 @@ std::vector<MetricFamily> CollectMetrics(Context* context) {
   AddSampling(status, &out);
   AddHeap(context->sources->Heap().Totals(), &out);
   AddCreators(context->sources->Creators(), &out);
+  AddContention(context->sources->Contention(), &out);
   AddThreads(*context, status, &out);
   AddTables(status, &out);
   AddMemory(context, &out);

@@ -57,12 +57,17 @@ http::Answer ServePprofIndex(Context& context, const http::Request&) {
                  "CPU profile; seconds=N and hz=N may be given");
   content += Row("<a href=\"threads?debug=1\">threads</a>", std::to_string(status.threads.size()),
                  "where every thread stands; debug=2: one by one");
+  content += Row("<a href=\"wall?seconds=10\">wall</a>", "",
+                 "where the time of every thread goes, running and waiting");
+  content += Row("<a href=\"threadcreate?debug=1\">threadcreate</a>", "",
+                 "who made the threads that live now");
+  content += Row("<a href=\"mutex?debug=1\">mutex</a>", "",
+                 "who held locks that others waited for; needs SONDE_LOCKS=on");
+  content += Row("<a href=\"block?debug=1\">block</a>", "", "who waited for them; the same");
+  content += Row("<a href=\"heap\">heap</a>", "", "who holds the heap");
+  content += Row("<a href=\"allocs\">allocs</a>", "", "who allocates");
   content += Row("<a href=\"cmdline\">cmdline</a>", "", "command line");
   content += Row("<a href=\"symbol\">symbol</a>", "", "function names of addresses");
-  content += "</table>\n<p>Not in this version:</p>\n<table>\n";
-  for (const MissingProfile& profile : MissingProfiles()) {
-    content += Row(EscapeHtml(profile.name), "not available", profile.meaning);
-  }
   content += "</table>\n<p>Not covered in this process:</p>\n<ul>\n";
   for (const std::string& line : status.not_covered)
     content += "<li>" + EscapeHtml(line) + "</li>\n";

@@ -68,10 +68,12 @@ struct AgentStatus {
   std::vector<std::string> objects_without_unwind_data;
 };
 
+class ContentionSource;
 class CreatorsSource;
 class FindingsSource;
 class ThreadsSource;
 class HeapSource;
+class WallSource;
 
 class AgentSources {
  public:
@@ -97,6 +99,8 @@ class AgentSources {
   [[nodiscard]] virtual ThreadsSource* Threads() { return nullptr; }
   [[nodiscard]] virtual FindingsSource* Findings() { return nullptr; }
   [[nodiscard]] virtual CreatorsSource* Creators() { return nullptr; }
+  [[nodiscard]] virtual ContentionSource* Contention() { return nullptr; }
+  [[nodiscard]] virtual WallSource* Wall() { return nullptr; }
 };
 
 }  // namespace sonde

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// /debug/pprof/threadcreate: who made the threads that live now. The whole, or with `seconds` what
-// changed meanwhile, for which the connection is parked.
+// /debug/pprof/threadcreate, mutex and block: who made the threads that live now, who held locks
+// that others waited for, and who waited. The whole, or with `seconds` what changed meanwhile, for
+// which the connection is parked.
 #include <time.h>
 
 #include <memory>
@@ -8,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "agent/endpoints/contention_source.h"
 #include "agent/endpoints/creators_source.h"
 #include "agent/endpoints/endpoint_table.h"
 #include "agent/endpoints/stack_profile.h"
@@ -158,7 +160,56 @@ std::optional<StackProfile> ReadCreators(Context& context, std::string* error) {
   return profile;
 }
 
+// Off, it is an empty profile that says so: scrapers ask for these profiles of every target.
+std::optional<StackProfile> ReadContention(Context& context, const char* name,
+                                           ContentionSide side) {
+  ContentionSource* const source = context.sources->Contention();
+  StackProfile profile;
+  profile.name = name;
+  profile.options.sample_types = {{"contentions", "count"}, {"delay", "nanoseconds"}};
+  profile.options.default_sample_type = "delay";
+  profile.options.period_type = {"contentions", "count"};
+  profile.options.period = 1;
+  profile.options.time_nanos = UnixNs();
+  profile.text_value = 1;
+  const char* why_off = source != nullptr ? source->WhyOff() : "this agent does not measure locks";
+  if (why_off != nullptr) {
+    profile.options.comments = {std::string("off: ") + why_off};
+    return profile;
+  }
+  ContentionSnapshot snapshot = source->Read(side);
+  profile.options.comments = {
+      "a delay below " + std::to_string(snapshot.period_ns / 1000) +
+      " us is sampled with the probability delay / period and counts for a whole period"};
+  for (ContentionSample& from : snapshot.samples) {
+    StackSample sample;
+    sample.frames = std::move(from.frames);
+    sample.synthetic_leaf = std::move(from.lost);
+    sample.pid = from.pid;
+    if (!from.lock.empty()) sample.labels = {{"lock", std::move(from.lock)}};
+    sample.values = {from.contentions, from.delay_ns};
+    profile.samples.push_back(std::move(sample));
+  }
+  return profile;
+}
+
+std::optional<StackProfile> ReadMutex(Context& context, std::string*) {
+  return ReadContention(context, "mutex", ContentionSide::kHolders);
+}
+
+std::optional<StackProfile> ReadBlock(Context& context, std::string*) {
+  return ReadContention(context, "block", ContentionSide::kWaiters);
+}
+
 }  // namespace
+
+http::Answer ServeMutex(Context& context, const http::Request& request) {
+  return Serve(context, request, ReadMutex);
+}
+
+http::Answer ServeBlock(Context& context, const http::Request& request) {
+  return Serve(context, request, ReadBlock);
+}
 
 http::Answer ServeThreadCreate(Context& context, const http::Request& request) {
   return Serve(context, request, ReadCreators);

@@ -16,6 +16,9 @@ namespace {
 bool AddSample(const StackSample& sample, size_t address_space, ProfileBuilder* builder) {
   const std::string_view leaf[] = {sample.synthetic_leaf};
   std::vector<SampleLabel> labels = {{.key = "pid", .text = {}, .number = sample.pid, .unit = {}}};
+  if (sample.tid != 0) {
+    labels.push_back({.key = "tid", .text = {}, .number = sample.tid, .unit = {}});
+  }
   for (const auto& [key, text] : sample.labels) {
     labels.push_back({.key = key, .text = text, .unit = {}});
   }
@@ -40,10 +43,13 @@ std::string LostText(const NamedCount& lost) {
   return "lost: " + std::to_string(lost.count) + ", " + lost.name;
 }
 
-void AppendSample(const StackSample& sample, int64_t count, FrameNames* names, std::string* out) {
-  *out += std::to_string(count) + " @";
+void AppendSample(const StackSample& sample, const StackProfile& profile, FrameNames* names,
+                  std::string* out) {
+  const size_t other = 1 - profile.text_value;
+  *out += std::to_string(sample.values[profile.text_value]) + " @";
   for (const uint64_t frame : sample.frames) *out += " " + HexText(frame);
-  *out += "\n";
+  *out += "\n# " + profile.options.sample_types[other].type + " " +
+          std::to_string(sample.values[other]) + "\n";
   for (const auto& [key, text] : sample.labels) *out += "# " + key + " " + ValidUtf8(text) + "\n";
   if (!sample.synthetic_leaf.empty()) *out += "#\t" + ValidUtf8(sample.synthetic_leaf) + "\n";
   for (size_t i = 0; i < sample.frames.size(); ++i) {
@@ -88,13 +94,15 @@ std::string StackText(const StackProfile& profile, Context* context) {
     return a->values[profile.text_value] > b->values[profile.text_value];
   });
   FrameNames names(context);
-  std::string out = profile.name + " profile: total " + std::to_string(total) + "\n";
+  std::string out = profile.name + " profile: total " + std::to_string(total) + "\n# " +
+                    profile.options.sample_types[profile.text_value].type + " in " +
+                    profile.options.sample_types[profile.text_value].unit + "\n";
   for (const std::string& comment : profile.options.comments) out += "# " + comment + "\n";
   for (const NamedCount& lost : profile.lost) {
     if (lost.count != 0) out += "# " + LostText(lost) + "\n";
   }
   for (const StackSample* sample : sorted) {
-    AppendSample(*sample, sample->values[profile.text_value], &names, &out);
+    AppendSample(*sample, profile, &names, &out);
   }
   return out;
 }

@@ -19,6 +19,7 @@ struct StackSample {
   bool leaf_is_return_address = true;
   std::string synthetic_leaf;  // "[unknown creator]" and the like
   int pid = 0;
+  int tid = 0;  // 0: of no single thread
   std::vector<std::pair<std::string, std::string>> labels;
   std::array<int64_t, 2> values{};
 };

@@ -20,6 +20,7 @@
 #include "agent/life/hook_switch.h"
 #include "agent/life/host_signal.h"
 #include "agent/life/listeners.h"
+#include "agent/life/live_contention.h"
 #include "agent/life/live_heap.h"
 #include "agent/life/live_sources.h"
 #include "agent/life/process_end.h"
@@ -118,6 +119,7 @@ class Agent {
   void ApplySettings();
   void ConfigureHeap();
   void ConfigureCreators(uint64_t now_ns);
+  void ConfigureContention();
   [[nodiscard]] const char* WhyHooksAreOff() const;
   void KeepSignal();
   void PruneDirectory(uint64_t now_ns);
@@ -237,8 +239,19 @@ void Agent::ConfigureCreators(uint64_t now_ns) {
                                 now_ns);
 }
 
+void Agent::ConfigureContention() {
+  const char* why_off = WhyHooksAreOff();
+  if (why_off == nullptr && !config_.current().locks) {
+    why_off =
+        "SONDE_LOCKS=off; switch it on with `sonde set TARGET locks=on --for 10m`, POST "
+        "/debug/sonde/config with locks=on, or SONDE_LOCKS=on in the environment";
+  }
+  sources_.live_contention().Configure(why_off);
+}
+
 void Agent::ApplySettings() {
   ConfigureHeap();
+  ConfigureContention();
   const int hz = WantedHz();
   if (hz == wanted_hz_) return;
   wanted_hz_ = hz;
@@ -360,11 +373,13 @@ void AgentAfterFork() {
   g_unwind_tables = nullptr;
   LiveHeapAfterFork();
   LiveCreatorsAfterFork();
+  LiveContentionAfterFork();
 }
 
 void AgentCouldNotStart() {
   SetCollecting(false);
   StopHeap();
+  StopContention();
   StopHooks();
   StopAllTimers(StopReason::kOff);
   ReleaseSignal();

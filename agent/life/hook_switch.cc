@@ -7,20 +7,20 @@
 namespace sonde::life {
 
 bool SwitchHookUse(HookUse use, bool on) {
-  const uint32_t before = g_hooks.uses.load(std::memory_order_acquire);
+  std::atomic<uint32_t>& tree = TreeHookUses();
+  const uint32_t before = tree.load(std::memory_order_relaxed);
   const auto bit = static_cast<uint32_t>(use);
   const uint32_t wanted = on ? before | bit : before & ~bit;
-  if (wanted == before) return true;
-  if (!SwitchHooksOn(TreeRegion(), ClaimTreeThread(g_self.pid), wanted)) return false;
-  TreeHookUses().store(wanted, std::memory_order_relaxed);
-  return true;
+  tree.store(wanted, std::memory_order_relaxed);
+  if (wanted == g_hooks.uses.load(std::memory_order_acquire)) return true;
+  return SwitchHooksOn(TreeRegion(), ClaimTreeThread(g_self.pid), &tree);
 }
 
 void StopHooks() { SwitchHooksOff(); }
 
 void HooksInChild() {
-  const uint32_t uses = TreeHookUses().load(std::memory_order_relaxed);
-  if (uses != 0) HooksAfterFork(ClaimTreeThread(g_self.pid), uses);
+  if (TreeHookUses().load(std::memory_order_relaxed) == 0) return;
+  HooksAfterFork(ClaimTreeThread(g_self.pid));
 }
 
 }  // namespace sonde::life

@@ -35,7 +35,8 @@ LiveCreators::~LiveCreators() {
 void LiveCreators::Configure(const char* why_off) {
   why_off_ = why_off;
   if (why_off == nullptr && !reading_) SwitchOn();
-  if (why_off != nullptr && reading_) SwitchOff();
+  // A child that took the tree over counts what its parent wanted.
+  if (why_off != nullptr && (reading_ || HookCounts(HookUse::kThreads))) SwitchOff();
 }
 
 void LiveCreators::SwitchOn() {
@@ -49,7 +50,7 @@ void LiveCreators::SwitchOn() {
 
 void LiveCreators::SwitchOff() {
   static_cast<void>(SwitchHookUse(HookUse::kThreads, false));
-  cpu_->RemoveReader(g_creators);
+  if (reading_) cpu_->RemoveReader(g_creators);
   reading_ = false;
   live_.clear();
   creator_of_.clear();

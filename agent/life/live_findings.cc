@@ -222,6 +222,7 @@ std::vector<std::string> LiveFindings::NotSearched() const {
   sentences.push_back(
       "deadlocks: of locks other than pthread's (absl, Rust, Go, std::atomic::wait), of readers of "
       "read-write locks, which do not know who has them, and between processes");
+  sentences.push_back("thread leaks: of child processes, and of threads by raw clone");
   if (children_.refused() > 0) {
     sentences.push_back("deadlocks and stuck threads of " + Number(children_.refused()) +
                         " child processes, which the kernel does not let this process read");

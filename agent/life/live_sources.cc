@@ -67,6 +67,8 @@ LiveSources::LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRail
       threads_(cpu, agent_tid),
       findings_(config, cpu, &threads_),
       creators_(cpu, &threads_, findings_.store(), agent_tid),
+      contention_(cpu),
+      wall_(&threads_, agent_tid),
       started_unix_ms_(UnixMs()),
       executable_(ReadLink("/proc/self/exe")),
       live_cpu_(cpu, executable_,

@@ -9,12 +9,14 @@
 #include "agent/config/config_store.h"
 #include "agent/endpoints/sources.h"
 #include "agent/life/guard_rails.h"
+#include "agent/life/live_contention.h"
 #include "agent/life/live_cpu.h"
 #include "agent/life/live_creators.h"
 #include "agent/life/live_findings.h"
 #include "agent/life/live_heap.h"
 #include "agent/life/live_memory.h"
 #include "agent/life/live_threads.h"
+#include "agent/life/live_wall.h"
 #include "collectors/cpu.h"
 
 namespace sonde::life {
@@ -36,11 +38,14 @@ class LiveSources : public AgentSources {
   [[nodiscard]] ThreadsSource* Threads() override { return &threads_; }
   [[nodiscard]] FindingsSource* Findings() override { return &findings_; }
   [[nodiscard]] CreatorsSource* Creators() override { return &creators_; }
+  [[nodiscard]] ContentionSource* Contention() override { return &contention_; }
+  [[nodiscard]] WallSource* Wall() override { return &wall_; }
   // Runs the detectors that are due.
   void LookForFindings(uint64_t now_ns) { findings_.Tick(now_ns); }
 
   [[nodiscard]] LiveHeap& live_heap() { return heap_; }
   [[nodiscard]] LiveCreators& live_creators() { return creators_; }
+  [[nodiscard]] LiveContention& live_contention() { return contention_; }
   [[nodiscard]] const std::string& executable() const { return executable_; }
   // The kill switch, until On().
   [[nodiscard]] bool off() const { return off_; }
@@ -66,6 +71,8 @@ class LiveSources : public AgentSources {
   LiveThreads threads_;
   LiveFindings findings_;
   LiveCreators creators_;
+  LiveContention contention_;
+  LiveWall wall_;
   int64_t started_unix_ms_;
   std::string executable_;
   LiveCpu live_cpu_;

@@ -3,6 +3,8 @@
 
 #include <array>
 
+#include "cli/verbs/stacks.h"
+
 namespace sonde::cli {
 namespace {
 
@@ -12,6 +14,10 @@ constexpr std::array kVerbs = {
     Verb{"hot", "Which thread burns a core, in which function, since when", DeclareHot},
     Verb{"top", "Threads by CPU now, with their hottest function", DeclareTop},
     Verb{"threads", "Where every thread stands now", DeclareThreads},
+    Verb{"wall", "Where the time of every thread goes, running and waiting", DeclareWall},
+    Verb{"mutex", "Who holds locks that others wait for", DeclareMutex},
+    Verb{"block", "Who waits for locks, conditions, semaphores and joins", DeclareBlock},
+    Verb{"threadcreate", "Who made the threads that live now", DeclareThreadCreate},
     Verb{"heap", "What is live on the heap, or was allocated, and by whom", DeclareHeap},
     Verb{"memory", "Where the memory is: parts that add up to the RSS and the cgroup",
          DeclareMemory},

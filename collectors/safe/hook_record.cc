@@ -11,6 +11,7 @@
 namespace sonde {
 
 constinit HookPrivate g_hooks{};
+constinit std::atomic<uint32_t>* g_hook_uses_wanted = nullptr;
 
 namespace {
 
@@ -47,7 +48,9 @@ __attribute__((noinline)) HookStack EnterInRoom(const HookFrame& caller, Kind ki
 }
 
 // Async-signal-safe.
-void SwitchOn(ThreadId thread, uint32_t uses) {
+void SwitchOn(ThreadId thread) {
+  if (g_hook_uses_wanted == nullptr) return;
+  const uint32_t uses = g_hook_uses_wanted->load(std::memory_order_relaxed);
   g_hooks.thread.store(PackThread(thread), std::memory_order_relaxed);
   g_hooks.uses.store(thread.valid ? uses : 0, std::memory_order_release);
 }
@@ -75,18 +78,19 @@ void RecordHookStack(const HookFrame& caller, Kind kind, uint64_t events, uint64
   CountHookStack(EnterHookStack(caller, kind, events, amount), kind, events, amount);
 }
 
-bool SwitchHooksOn(const Region& region, ThreadId thread, uint32_t uses) {
+bool SwitchHooksOn(const Region& region, ThreadId thread, std::atomic<uint32_t>* wanted) {
   if (sys::Failed(sys::Call(SYS_madvise, &g_hooks, sizeof g_hooks, kWipeOnFork))) return false;
   g_region = region;
-  SwitchOn(thread, uses);
+  g_hook_uses_wanted = wanted;
+  SwitchOn(thread);
   return true;
 }
 
 void SwitchHooksOff() { g_hooks.uses.store(0, std::memory_order_release); }
 
-void HooksAfterFork(ThreadId thread, uint32_t uses) {
+void HooksAfterFork(ThreadId thread) {
   g_scratch.ResetAfterFork();
-  SwitchOn(thread, uses);
+  SwitchOn(thread);
 }
 
 }  // namespace sonde

@@ -30,9 +30,15 @@ struct alignas(4096) HookPrivate {
 };
 extern HookPrivate g_hooks;  // NOLINT(bugprone-dynamic-static-initializers): it is constinit
 
+// What the tree's agent wants of all its processes; set before `uses`, and not null then.
+// NOLINTNEXTLINE(bugprone-dynamic-static-initializers): it is constinit
+extern constinit std::atomic<uint32_t>* g_hook_uses_wanted;
+
 // Malloc-safe: may not allocate or block.
 inline bool HookCounts(HookUse use) {
-  return (g_hooks.uses.load(std::memory_order_acquire) & static_cast<uint32_t>(use)) != 0;
+  const auto bit = static_cast<uint32_t>(use);
+  return (g_hooks.uses.load(std::memory_order_acquire) & bit) != 0 &&
+         (g_hook_uses_wanted->load(std::memory_order_relaxed) & bit) != 0;
 }
 
 // A stack that is in the table; hash 0: it is not.
@@ -51,14 +57,17 @@ void CountHookStack(const HookStack& stack, Kind kind, uint64_t events, uint64_t
 // Malloc-safe: may not allocate or block. Both.
 void RecordHookStack(const HookFrame& caller, Kind kind, uint64_t events, uint64_t amount);
 
-// Cold path only. Counts `uses` from now on, for this process; false: the kernel cannot wipe pages
-// on a fork, and nothing is counted.
-[[nodiscard]] bool SwitchHooksOn(const Region& region, ThreadId thread, uint32_t uses);
+// Cold path only. Counts what `wanted` says from now on, for this process, and for children forked
+// later; false: the kernel cannot wipe pages on a fork, and nothing is counted. Children follow
+// `wanted` when something is switched off.
+[[nodiscard]] bool SwitchHooksOn(const Region& region, ThreadId thread,
+                                 std::atomic<uint32_t>* wanted);
 
 // Async-signal-safe. Nothing is counted any more.
 void SwitchHooksOff();
 
-// Async-signal-safe. In a fork child, in its only thread: counts for its own process from now on.
-void HooksAfterFork(ThreadId thread, uint32_t uses);
+// Async-signal-safe. In a fork child, in its only thread: counts for its own process from now on
+// what is wanted.
+void HooksAfterFork(ThreadId thread);
 
 }  // namespace sonde

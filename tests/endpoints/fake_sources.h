@@ -78,6 +78,9 @@ class FakeSources final : public AgentSources {
   FindingsSource* Findings() override { return &findings_; }
   CreatorsSource* Creators() override { return &creators_; }
   FakeCreators& creators() { return creators_; }
+  ContentionSource* Contention() override { return &contention_; }
+  FakeContention& contention() { return contention_; }
+  WallSource* Wall() override { return &wall_; }
 
   bool on() const { return on_; }
   void Switch(bool on) {
@@ -99,6 +102,8 @@ class FakeSources final : public AgentSources {
   FakeThreads threads_;
   FakeFindings findings_;
   FakeCreators creators_;
+  FakeContention contention_;
+  FakeWall wall_{&threads_};
   int opened_ = 0;
   std::shared_ptr<int> open_ = std::make_shared<int>(0);
 };

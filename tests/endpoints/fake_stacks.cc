@@ -30,4 +30,52 @@ std::vector<uint64_t> FakeCreators::CreatorOf(int) {
   return {Inside(ParseRequest), Inside(HandleConnection)};
 }
 
+ContentionSnapshot FakeContention::Read(ContentionSide side) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  const int pid = getpid();
+  ++reads_;
+  ContentionSnapshot snapshot;
+  snapshot.period_ns = 100'000;
+  if (side == ContentionSide::kHolders) {
+    snapshot.samples = {
+        {{Inside(ParseRequest), Inside(HandleConnection)}, "", "", pid, 80, (7 + reads_) * kSecond},
+        {{Inside(HashKey), Inside(HandleConnection)}, "", "", pid, 20, 2 * kSecond}};
+  } else {
+    snapshot.samples = {
+        {{Inside(CompressReply), Inside(HandleConnection)}, "mutex", "", pid, 60, 6 * kSecond},
+        {{Inside(CompressReply), Inside(HandleConnection)}, "condition", "", pid, 3, 3 * kSecond},
+        {{}, "mutex", "[dropped: stack_table_full]", pid, 1, 1000}};
+  }
+  return snapshot;
+}
+
+std::vector<ContentionTotal> FakeContention::Totals() {
+  if (!on_) return {};
+  return {{"holders", 100, 10}, {"mutex", 60, 6}};
+}
+
+namespace {
+
+class FakeWallCapture final : public WallCapture {
+ public:
+  FakeWallCapture(FakeThreads* threads, uint64_t period_ns)
+      : reader_(threads->Reader()), wall_(period_ns, 0) {}
+  uint64_t Observe(uint64_t now_ns) override { return wall_.Observe(now_ns, &reader_); }
+  const Wall& Finish(uint64_t now_ns) override {
+    Observe(now_ns);
+    wall_.Finish();
+    return wall_;
+  }
+
+ private:
+  ThreadReader reader_;
+  Wall wall_;
+};
+
+}  // namespace
+
+std::unique_ptr<WallCapture> FakeWall::OpenWall(uint64_t period_ns) {
+  return std::make_unique<FakeWallCapture>(threads_, period_ns);
+}
+
 }  // namespace sonde::testing

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Known numbers for the profiles that count by stack: who makes threads.
+// Known numbers for the profiles that count by stack: who makes threads, who waits for locks.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "agent/endpoints/contention_source.h"
 #include "agent/endpoints/creators_source.h"
+#include "agent/endpoints/wall_source.h"
+#include "tests/endpoints/fake_threads.h"
 
 namespace sonde::testing {
 
@@ -21,6 +25,30 @@ class FakeCreators final : public CreatorsSource {
  private:
   bool on_ = true;
   int64_t reads_ = 0;
+};
+
+// Holders: 8 s in ParseRequest and 2 s in HashKey, a second more at each Read. Waiters: 6 s for
+// mutexes, 3 s for conditions.
+class FakeContention final : public ContentionSource {
+ public:
+  const char* WhyOff() const override { return on_ ? nullptr : "SONDE_LOCKS=off"; }
+  ContentionSnapshot Read(ContentionSide side) override;
+  std::vector<ContentionTotal> Totals() override;
+  void Switch(bool on) { on_ = on; }
+
+ private:
+  bool on_ = true;
+  int64_t reads_ = 0;
+};
+
+// The threads of the test itself.
+class FakeWall final : public WallSource {
+ public:
+  explicit FakeWall(FakeThreads* threads) : threads_(threads) {}
+  std::unique_ptr<WallCapture> OpenWall(uint64_t period_ns) override;
+
+ private:
+  FakeThreads* threads_;
 };
 
 }  // namespace sonde::testing

@@ -18,6 +18,7 @@ class FakeThreads final : public ThreadsSource {
   FakeThreads() { tables_.Refresh(); }
 
   std::unique_ptr<ThreadDump> OpenThreadDump(int pid, std::string* error) override;
+  ThreadReader Reader() { return {memory_, &publication_, &starts_, nullptr}; }
 
   // What OpenThreadDump starts from; may be changed before.
   ThreadDumpSetup& setup() { return setup_; }

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The profiles that count by stack, over an agent with known numbers.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <chrono>
+#include <map>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "agent/endpoints/endpoint_table.h"
 #include "agent/endpoints/stack_profile.h"
+#include "agent/http/socket.h"
 #include "profile/decode.h"
 #include "tests/endpoints/fake_sources.h"
 
@@ -56,7 +62,7 @@ TEST_F(StackEndpoint, ThreadCreateAsTextIsGosLayoutMostFirst) {
   const std::string text = Get(ServeThreadCreate, "debug=1").response.body;
   EXPECT_TRUE(text.starts_with("threadcreate profile: total 11\n")) << text;
   const size_t most = text.find("\n8 @ 0x");
-  const size_t unknown = text.find("\n2 @\n#\t[unknown creator]\n");
+  const size_t unknown = text.find("\n2 @\n# created 0\n#\t[unknown creator]\n");
   ASSERT_NE(most, std::string::npos) << text;
   ASSERT_NE(unknown, std::string::npos) << text;
   EXPECT_LT(most, unknown);
@@ -93,10 +99,87 @@ TEST_F(StackEndpoint, OffSaysWhyAndAlsoWhenItIsSwitchedOffMeanwhile) {
   EXPECT_NE(response.body.find("SONDE_THREAD_STACKS=off"), std::string::npos) << response.body;
 }
 
+TEST_F(StackEndpoint, MutexHasGosTypesAndTheHoldersDelay) {
+  const pprof::Profile profile = Decoded(Get(ServeMutex).response);
+  ASSERT_EQ(profile.sample_types.size(), 2U);
+  EXPECT_EQ(profile.Text(profile.sample_types[0].type), "contentions");
+  EXPECT_EQ(profile.Text(profile.sample_types[0].unit), "count");
+  EXPECT_EQ(profile.Text(profile.sample_types[1].type), "delay");
+  EXPECT_EQ(profile.Text(profile.sample_types[1].unit), "nanoseconds");
+  EXPECT_EQ(Sum(profile, "contentions"), 100);
+  EXPECT_EQ(Sum(profile, "delay"), 10'000'000'000);
+}
+
+TEST_F(StackEndpoint, BlockTellsKindsOfLocksApart) {
+  const pprof::Profile profile = Decoded(Get(ServeBlock).response);
+  ASSERT_EQ(profile.samples.size(), 3U);
+  EXPECT_EQ(Sum(profile, "delay"), 9'000'001'000);
+  const std::string text = Get(ServeBlock, "debug=1").response.body;
+  EXPECT_NE(text.find("# lock condition\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("[dropped: stack_table_full]"), std::string::npos) << text;
+}
+
+TEST_F(StackEndpoint, MutexOfSecondsIsWhatCameMeanwhile) {
+  http::Answer answer = Get(ServeMutex, "seconds=1");
+  ASSERT_NE(answer.later, nullptr);
+  const pprof::Profile profile = Decoded(answer.later->Finish());
+  EXPECT_EQ(Sum(profile, "delay"), 1'000'000'000);
+}
+
+TEST_F(StackEndpoint, WhatIsOffIsAnEmptyProfileThatSaysSo) {
+  sources_.contention().Switch(false);
+  const http::Response response = Get(ServeMutex).response;
+  EXPECT_EQ(response.status, 200);
+  const pprof::Profile profile = Decoded(response);
+  EXPECT_TRUE(profile.samples.empty());
+  ASSERT_FALSE(profile.comments.empty());
+  EXPECT_EQ(profile.Text(profile.comments[0]), "off: SONDE_LOCKS=off");
+  EXPECT_NE(Get(ServeBlock, "debug=1").response.body.find("# off: "), std::string::npos);
+}
+
+TEST_F(StackEndpoint, WallTimesOfAThreadAddUpToTheWindow) {
+  std::atomic<bool> end{false};
+  std::thread sleeper([&] {
+    while (!end) usleep(1000);
+  });
+  const auto begin = std::chrono::steady_clock::now();
+  http::Answer answer = Get(ServeWall, "seconds=1&hz=50");
+  ASSERT_NE(answer.later, nullptr);
+  while (answer.later->ready_at_ms() > http::NowMs()) usleep(2000);
+  const pprof::Profile profile = Decoded(answer.later->Finish());
+  const double ns =
+      std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
+  end = true;
+  sleeper.join();
+  std::map<int64_t, double> by_tid;
+  for (const pprof::Sample& sample : profile.samples) {
+    for (const pprof::Label& label : sample.labels) {
+      if (profile.Text(label.key) == "tid") {
+        by_tid[label.number] += static_cast<double>(sample.values.at(1));
+      }
+    }
+  }
+  ASSERT_GE(by_tid.size(), 2U);
+  for (const auto& [tid, wall] : by_tid) EXPECT_NEAR(wall, ns, 0.1 * ns) << tid;
+}
+
+TEST_F(StackEndpoint, WallRefusesWhatItCannotDo) {
+  for (const char* query : {"seconds=0", "hz=0", "hz=101", "debug=2"}) {
+    EXPECT_EQ(Get(ServeWall, query).response.status, 400) << query;
+  }
+  http::Answer first = Get(ServeWall, "seconds=5");
+  http::Answer second = Get(ServeWall, "seconds=5");
+  EXPECT_EQ(Get(ServeWall, "seconds=5").response.status, 429);
+  first.later.reset();
+  EXPECT_NE(Get(ServeWall, "seconds=5").later, nullptr);
+  second.later.reset();
+  EXPECT_EQ(context_.open_walls, 0);
+}
+
 TEST(StackDelta, WhatIsGoneCountsBelowNothing) {
   StackProfile before, after;
-  before.samples = {{{1, 2}, true, "", 7, {}, {5, 3}}, {{3}, true, "", 7, {}, {1, 1}}};
-  after.samples = {{{1, 2}, true, "", 7, {}, {6, 1}}, {{1, 2}, true, "", 8, {}, {2, 2}}};
+  before.samples = {{{1, 2}, true, "", 7, 0, {}, {5, 3}}, {{3}, true, "", 7, 0, {}, {1, 1}}};
+  after.samples = {{{1, 2}, true, "", 7, 0, {}, {6, 1}}, {{1, 2}, true, "", 8, 0, {}, {2, 2}}};
   const StackProfile delta = StackDelta(before, after);
   ASSERT_EQ(delta.samples.size(), 3U);
   EXPECT_EQ(delta.samples[0].values, (std::array<int64_t, 2>{1, -2}));

@@ -45,6 +45,7 @@ def mode_environment(mode, program):
         "off": {"SONDE_ENABLE": "off"},
         "target": target,
         "target1000": {**target, "SONDE_CPU_HZ": "1000"},
+        "targetlocks": {**target, "SONDE_LOCKS": "on"},
         "targetheap": {**target, "SONDE_HEAP_INTERVAL_BYTES": "64"},
     }[mode]
 
@@ -151,7 +152,8 @@ def compare(arguments, scratch):
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--agent", required=True, help="the library to preload")
-    parser.add_argument("--mode", default="plain", choices=["plain", "off", "target", "target1000", "targetheap"])
+    parser.add_argument("--mode", default="plain", choices=["plain", "off", "target", "target1000", "targetlocks",
+                                                                        "targetheap"])
     parser.add_argument("--expect-difference", action="store_true",
                         help="succeed only if the runs differ: proves that the case can fail")
     parser.add_argument("--timeout", type=float, default=60, help="seconds for each run")

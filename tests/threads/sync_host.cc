@@ -5,9 +5,16 @@
 //   3,000
 //                 that came and went; all stay
 //   leak MS       a thread that waits for ever every so many milliseconds, beside a pool that works
+//   contend       a std::mutex that is held for 800 us at a time and a std::shared_mutex that is
+//   held
+//                 for 200 us, each with two threads that wait for it and measure how long; beside
+//                 them waits for a condition, a semaphore and a join. For each line on stdin prints
+//                 the nanoseconds that were waited so far for the two locks
+//   wall          one thread sleeps, one burns half of its time, one waits for a mutex for ever
 // Prints "ready" and the tid of main, ends with stdin.
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +24,11 @@
 #include <threads.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -110,6 +122,100 @@ void Leak(int every_ms) {
   Announce();
 }
 
+std::mutex g_big;
+std::shared_mutex g_small;
+std::atomic<uint64_t> g_waited_big{0}, g_waited_small{0};
+sem_t g_semaphore;
+
+__attribute__((noinline)) void HoldBigLock() {
+  const std::lock_guard<std::mutex> held(g_big);
+  usleep(800);
+}
+__attribute__((noinline)) void HoldSmallLock() {
+  const std::unique_lock<std::shared_mutex> held(g_small);
+  usleep(200);
+}
+template <typename Lock>
+void MeasureWait(std::atomic<uint64_t>* sum, Lock lock) {
+  const auto begin = std::chrono::steady_clock::now();
+  lock();
+  *sum += static_cast<uint64_t>(
+      std::chrono::nanoseconds(std::chrono::steady_clock::now() - begin).count());
+}
+__attribute__((noinline)) void WaitForBigLock() {
+  MeasureWait(&g_waited_big, [] { g_big.lock(); });
+  g_big.unlock();
+}
+__attribute__((noinline)) void WaitForSmallLock() {
+  MeasureWait(&g_waited_small, [] { g_small.lock_shared(); });
+  g_small.unlock_shared();
+}
+__attribute__((noinline)) void WaitForCondition() {
+  std::mutex mutex;
+  std::condition_variable never;
+  std::unique_lock<std::mutex> held(mutex);
+  never.wait_for(held, std::chrono::milliseconds(50));
+}
+__attribute__((noinline)) void WaitForSemaphore() {
+  timespec until{};
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_nsec += 20'000'000;
+  if (until.tv_nsec >= 1'000'000'000) ++until.tv_sec, until.tv_nsec -= 1'000'000'000;
+  sem_timedwait(&g_semaphore, &until);
+}
+__attribute__((noinline)) void JoinAThread() {
+  std::thread([] { usleep(30'000); }).join();
+  g_sink = 10;
+}
+void ForEver(void (*step)(), unsigned pause_us) {
+  std::thread([=] {
+    for (;;) {
+      step();
+      usleep(pause_us);
+    }
+  }).detach();
+}
+
+void Contend() {
+  sem_init(&g_semaphore, 0, 0);
+  ForEver(HoldBigLock, 1000);
+  ForEver(HoldSmallLock, 1600);
+  for (int i = 0; i < 2; ++i) {
+    ForEver(WaitForBigLock, 300);
+    ForEver(WaitForSmallLock, 300);
+  }
+  ForEver(WaitForCondition, 1000);
+  ForEver(WaitForSemaphore, 1000);
+  ForEver(JoinAThread, 1000);
+  Announce();
+}
+
+__attribute__((noinline)) void BurnHere() {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+  while (std::chrono::steady_clock::now() < end) g_sink = g_sink + 1;
+}
+__attribute__((noinline)) void SleepHere() {
+  usleep(100'000);
+  g_sink = 11;
+}
+__attribute__((noinline)) void WaitHereForEver() {
+  g_big.lock();
+  g_sink = 12;
+}
+
+void RunWall() {
+  g_big.lock();
+  std::thread([] {
+    prctl(PR_SET_NAME, "half");
+    for (;;) BurnHere(), SleepHere();
+  }).detach();
+  std::thread([] {
+    prctl(PR_SET_NAME, "stuck");
+    WaitHereForEver();
+  }).detach();
+  Announce();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -119,11 +225,18 @@ int main(int argc, char** argv) {
     Creators();
   } else if (mode == "leak" && argc == 3) {
     Leak(atoi(argv[2]));
+  } else if (mode == "contend") {
+    Contend();
+  } else if (mode == "wall") {
+    RunWall();
   } else {
-    fputs("expected: creators | leak MS\n", stderr);
+    fputs("expected: creators | leak MS | contend | wall\n", stderr);
     return 2;
   }
-  while (getchar() != EOF) {
+  for (int c = getchar(); c != EOF; c = getchar()) {
+    if (c != '\n') continue;
+    printf("waited %lu %lu\n", g_waited_big.load(), g_waited_small.load());
+    fflush(stdout);
   }
   _exit(0);
 }

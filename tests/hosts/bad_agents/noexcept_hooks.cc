@@ -3,6 +3,7 @@
 // std::terminate.
 #include <dlfcn.h>
 #include <poll.h>
+#include <pthread.h>
 #include <unistd.h>
 
 namespace {
@@ -18,6 +19,10 @@ __attribute__((noinline)) int Forward(const char* name, Arguments... arguments) 
 
 extern "C" int poll(pollfd* fds, nfds_t count, int timeout_ms) {
   return Forward<int(pollfd*, nfds_t, int)>("poll", fds, count, timeout_ms);
+}
+
+extern "C" int pthread_cond_wait(pthread_cond_t* condition, pthread_mutex_t* mutex) {
+  return Forward<int(pthread_cond_t*, pthread_mutex_t*)>("pthread_cond_wait", condition, mutex);
 }
 
 extern "C" int usleep(useconds_t us) { return Forward<int(useconds_t)>("usleep", us); }

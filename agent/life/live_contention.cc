@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/life/live_contention.h"
+
+#include <time.h>
+
+#include "agent/life/hook_switch.h"
+#include "agent/life/self.h"
+#include "collectors/contention.h"
+#include "collectors/safe/lock_waits.h"
+#include "collectors/safe/region_file.h"
+
+// Of agent/hooks: whether the locking functions measure. False: the kernel cannot hide the table
+// from a child.
+extern "C" __attribute__((visibility("hidden"))) bool SondeMeasureLocks(bool on);
+
+namespace sonde::life {
+namespace {
+
+// Made once a process image and never destroyed.
+constinit Contention* g_contention = nullptr;
+
+int64_t UnixMsOf(uint64_t monotonic_ns) {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  const int64_t now_ms = now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+  return now_ms - static_cast<int64_t>((MonotonicNs() - monotonic_ns) / 1'000'000);
+}
+
+const char* LockName(Kind kind) {
+  switch (kind) {
+    case Kind::kWaitMutex:
+      return "mutex";
+    case Kind::kWaitReadWrite:
+      return "rwlock";
+    case Kind::kWaitCondition:
+      return "condition";
+    case Kind::kWaitSemaphore:
+      return "semaphore";
+    case Kind::kWaitJoin:
+      return "join";
+    default:
+      return "";
+  }
+}
+
+bool IsOf(ContentionSide side, Kind kind) {
+  return IsContention(kind) && (kind == Kind::kUnlock) == (side == ContentionSide::kHolders);
+}
+
+ContentionSample ToSample(const ContentionStack& from) {
+  return {from.frames,
+          LockName(from.kind),
+          "",
+          from.pid,
+          static_cast<int64_t>(from.contentions),
+          static_cast<int64_t>(from.delay_ns)};
+}
+
+ContentionSample ToSample(const FoldLoss& loss) {
+  return {{},
+          LockName(loss.kind),
+          std::string("[dropped: ") + DropReasonName(loss.reason) + "]",
+          g_self.pid,
+          static_cast<int64_t>(loss.events),
+          static_cast<int64_t>(loss.amount)};
+}
+
+}  // namespace
+
+LiveContention::~LiveContention() {
+  if (reading_) cpu_->RemoveReader(g_contention);
+}
+
+void LiveContention::Configure(const char* why_off) {
+  if (refused_) return;
+  why_off_ = why_off;
+  if (why_off == nullptr && !reading_) SwitchOn();
+  // A child that took the tree over counts what its parent wanted.
+  if (why_off != nullptr && (reading_ || HookCounts(HookUse::kLocks))) SwitchOff();
+}
+
+// The hooks may be measuring already: the agent thread was paused.
+void LiveContention::SwitchOn() {
+  const bool was_on = HookCounts(HookUse::kLocks) && g_contention != nullptr;
+  if (g_contention == nullptr) g_contention = new Contention;
+  if (!was_on) g_contention->Begin(MonotonicNs());
+  cpu_->AddReader(g_contention, 0);
+  reading_ = true;
+  if (SwitchHookUse(HookUse::kLocks, true) && SondeMeasureLocks(true)) return;
+  SwitchOff();
+  refused_ = true;
+  why_off_ = "this kernel is older than 4.14 and cannot hide the tables from a child";
+}
+
+void LiveContention::SwitchOff() {
+  StopContention();
+  static_cast<void>(SwitchHookUse(HookUse::kLocks, false));
+  if (reading_) cpu_->RemoveReader(g_contention);
+  reading_ = false;
+}
+
+ContentionSnapshot LiveContention::Read(ContentionSide side) {
+  ContentionSnapshot snapshot;
+  snapshot.period_ns = kLockPeriodNs;
+  if (!reading_) return snapshot;
+  cpu_->FoldNow();
+  snapshot.since_unix_ms = UnixMsOf(g_contention->since_ns());
+  for (const ContentionStack& stack : g_contention->Stacks()) {
+    if (IsOf(side, stack.kind)) snapshot.samples.push_back(ToSample(stack));
+  }
+  for (const FoldLoss& loss : g_contention->Losses()) {
+    if (IsOf(side, loss.kind)) snapshot.samples.push_back(ToSample(loss));
+  }
+  return snapshot;
+}
+
+std::vector<ContentionTotal> LiveContention::Totals() {
+  std::vector<ContentionTotal> totals;
+  if (!reading_) return totals;
+  for (uint32_t i = 0; i < kKindLimit; ++i) {
+    const Kind kind = static_cast<Kind>(i);
+    if (!IsContention(kind)) continue;
+    const Contention::Sum sum = g_contention->Total(kind);
+    totals.push_back({kind == Kind::kUnlock ? "holders" : LockName(kind), sum.contentions,
+                      static_cast<double>(sum.delay_ns) / 1e9});
+  }
+  return totals;
+}
+
+void StopContention() { static_cast<void>(SondeMeasureLocks(false)); }
+
+void LiveContentionAfterFork() {
+  g_contention = nullptr;
+  LockWaitsAfterFork();
+}
+
+}  // namespace sonde::life

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lock contention in this process: switches the lock hooks on and off, and answers the endpoints
+// mutex and block. Agent thread only, but where a function says otherwise. What it counts outlives
+// this object, so a paused agent thread (yield.h) finds it again.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/endpoints/contention_source.h"
+#include "collectors/cpu.h"
+
+namespace sonde::life {
+
+class LiveContention final : public ContentionSource {
+ public:
+  explicit LiveContention(CpuCollector* cpu) : cpu_(cpu) {}
+  ~LiveContention() override;
+  LiveContention(const LiveContention&) = delete;
+  LiveContention& operator=(const LiveContention&) = delete;
+
+  // At each tick. `why_off` null: on.
+  void Configure(const char* why_off);
+
+  [[nodiscard]] const char* WhyOff() const override { return reading_ ? nullptr : why_off_; }
+  [[nodiscard]] ContentionSnapshot Read(ContentionSide side) override;
+  [[nodiscard]] std::vector<ContentionTotal> Totals() override;
+
+ private:
+  void SwitchOn();
+  void SwitchOff();
+
+  CpuCollector* cpu_;
+  const char* why_off_ = "the agent is starting";
+  bool reading_ = false;  // the collector is a reader of the folder
+  bool refused_ = false;  // by the kernel
+};
+
+// From any thread: the lock hooks forward again.
+void StopContention();
+
+// In a fork child: the parent's sums are not this process's; and its own thread's state.
+void LiveContentionAfterFork();
+
+}  // namespace sonde::life

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/wall.h"
+
+#include <algorithm>
+
+#include "collectors/host_threads.h"
+#include "collectors/safe/sys.h"
+
+namespace sonde {
+
+// Null: it runs, or there is no room for another stack.
+WallWait* Wall::PlaceOf(int tid, WallThread* thread, ThreadReader* reader) {
+  ThreadRecord record;
+  record.tid = tid;
+  if (!reader->ReadWaiting(&record) || !Waits(record.where)) return nullptr;
+  const std::pair key{record.where.number, std::move(record.frames)};
+  const auto known = thread->waits.find(key);
+  if (known != thread->waits.end()) return &known->second;
+  if (stacks_ >= kMaxStacks) return nullptr;
+  ++stacks_;
+  return &thread->waits[key];
+}
+
+void Wall::LookAt(int tid, uint64_t now_ns, ThreadReader* reader) {
+  uint64_t cpu_ns = 0;
+  if (!ThreadCpuTime(tid, &cpu_ns)) return;
+  const auto [at, is_new] = tracks_.try_emplace(tid);
+  Track& track = at->second;
+  WallThread& thread = threads_[tid];
+  if (is_new || cpu_ns < track.cpu_ns) {  // or another thread with this tid
+    thread.name = reader->files().Stat(tid).name;
+    thread.unseen_ns += track.carried_ns;
+    track = {.at_ns = now_ns, .cpu_ns = cpu_ns};
+  }
+  const uint64_t wall_ns = now_ns - track.at_ns;
+  const uint64_t on_ns = std::min(cpu_ns - track.cpu_ns, wall_ns);
+  const bool moved = is_new || cpu_ns != track.cpu_ns || track.place == nullptr;
+  thread.on_cpu_ns += on_ns;
+  track.carried_ns += wall_ns - on_ns;
+  track.at_ns = now_ns;
+  track.cpu_ns = cpu_ns;
+  track.round = rounds_;
+  if (moved) track.place = PlaceOf(tid, &thread, reader);
+  if (track.place == nullptr) return;
+  ++track.place->looks;
+  track.place->ns += track.carried_ns;
+  track.carried_ns = 0;
+}
+
+// Threads that ended keep what they had.
+void Wall::EndGone() {
+  std::erase_if(tracks_, [this](const auto& item) {
+    if (item.second.round == rounds_) return false;
+    threads_[item.first].unseen_ns += item.second.carried_ns;
+    return true;
+  });
+}
+
+uint64_t Wall::Observe(uint64_t now_ns, ThreadReader* reader) {
+  uint64_t begin_ns = 0;
+  uint64_t end_ns = 0;
+  const int self = sys::Gettid();
+  ThreadCpuTime(self, &begin_ns);
+  ++rounds_;
+  for (const int tid : reader->files().Tids()) {
+    if (tid != skip_tid_) LookAt(tid, now_ns, reader);
+  }
+  EndGone();
+  ThreadCpuTime(self, &end_ns);
+  const uint64_t cost_ns = end_ns - begin_ns;
+  agent_cpu_ns_ += cost_ns;
+  const auto affordable_ns = static_cast<uint64_t>(static_cast<double>(cost_ns) / kCpuShare);
+  return now_ns + std::max(affordable_ns, period_ns_);
+}
+
+void Wall::Finish() {
+  ++rounds_;
+  EndGone();
+  --rounds_;
+}
+
+}  // namespace sonde
