@@ -16,6 +16,7 @@
 
 #include "agent/hooks/hook.h"
 #include "agent/hooks/lock_door.h"
+#include "agent/hooks/versions.h"
 #include "agent/runtime/resolve.h"
 #include "collectors/safe/hook_record.h"
 #include "collectors/safe/lock_waits.h"
@@ -311,3 +312,26 @@ extern "C" __attribute__((visibility("hidden"))) bool SondeMeasureLocks(bool on)
   g_measure_locks.store(on, std::memory_order_release);
   return true;
 }
+
+SONDE_EXPORT_AS(pthread_mutex_timedlock, "GLIBC_2.2.5", "GLIBC_2.34");
+SONDE_EXPORT_AS(pthread_mutex_clocklock, "GLIBC_2.30", "GLIBC_2.34");
+SONDE_EXPORT_AS(mtx_lock, "GLIBC_2.28", "GLIBC_2.34");
+SONDE_EXPORT_AS(mtx_timedlock, "GLIBC_2.28", "GLIBC_2.34");
+SONDE_EXPORT_AS(mtx_unlock, "GLIBC_2.28", "GLIBC_2.34");
+SONDE_EXPORT_AS(pthread_rwlock_rdlock, "GLIBC_2.2.5", "GLIBC_2.34");
+SONDE_EXPORT_AS(pthread_rwlock_timedrdlock, "GLIBC_2.2.5", "GLIBC_2.34");
+SONDE_EXPORT_AS(pthread_rwlock_clockrdlock, "GLIBC_2.30", "GLIBC_2.34");
+SONDE_EXPORT_AS(pthread_rwlock_wrlock, "GLIBC_2.2.5", "GLIBC_2.34");
+SONDE_EXPORT_AS(pthread_rwlock_timedwrlock, "GLIBC_2.2.5", "GLIBC_2.34");
+SONDE_EXPORT_AS(pthread_rwlock_clockwrlock, "GLIBC_2.30", "GLIBC_2.34");
+SONDE_EXPORT_AS(pthread_rwlock_unlock, "GLIBC_2.2.5", "GLIBC_2.34");
+SONDE_EXPORT_AS(pthread_cond_clockwait, "GLIBC_2.30", "GLIBC_2.34");
+SONDE_EXPORT_AS(cnd_wait, "GLIBC_2.28", "GLIBC_2.34");
+SONDE_EXPORT_AS(cnd_timedwait, "GLIBC_2.28", "GLIBC_2.34");
+SONDE_EXPORT_AS(sem_wait, "GLIBC_2.2.5", "GLIBC_2.34");
+SONDE_EXPORT_AS(sem_timedwait, "GLIBC_2.2.5", "GLIBC_2.34");
+SONDE_EXPORT_AS(sem_clockwait, "GLIBC_2.30", "GLIBC_2.34");
+SONDE_EXPORT_AS(pthread_join, "GLIBC_2.2.5", "GLIBC_2.34");
+SONDE_EXPORT_AS(pthread_timedjoin_np, "GLIBC_2.3.3", "GLIBC_2.34");
+SONDE_EXPORT_AS(pthread_clockjoin_np, "GLIBC_2.31", "GLIBC_2.34");
+SONDE_EXPORT_AS(thrd_join, "GLIBC_2.28", "GLIBC_2.34");

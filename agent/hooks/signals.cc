@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "agent/hooks/hook.h"
+#include "agent/hooks/versions.h"
 #include "agent/life/host_signal.h"
 #include "collectors/safe/cpu_timers.h"
 #include "collectors/safe/sys.h"
@@ -266,3 +267,5 @@ SONDE_EXPORT int pthread_kill(pthread_t thread, int signal) noexcept {
   if (IsOurs(signal)) sonde::life::VacateSignal(signal);
   return real_pthread_kill.get()(thread, signal);
 }
+
+SONDE_EXPORT_AS(pthread_kill, "GLIBC_2.2.5", "GLIBC_2.34");

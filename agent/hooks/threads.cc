@@ -7,6 +7,7 @@
 #include <threads.h>
 
 #include "agent/hooks/hook.h"
+#include "agent/hooks/versions.h"
 
 SONDE_REAL(pthread_create);
 SONDE_REAL(thrd_create);
@@ -97,3 +98,8 @@ SONDE_EXPORT int pthread_cancel(pthread_t thread) {
   sonde::life::BeforeCancel(thread);
   return real_pthread_cancel.get()(thread);
 }
+
+SONDE_EXPORT_AS(pthread_create, "GLIBC_2.2.5", "GLIBC_2.34");
+SONDE_EXPORT_AS(thrd_create, "GLIBC_2.28", "GLIBC_2.34");
+SONDE_EXPORT_AS(thrd_exit, "GLIBC_2.28", "GLIBC_2.34");
+SONDE_EXPORT_AS(pthread_cancel, "GLIBC_2.2.5", "GLIBC_2.34");

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "agent/hooks/hook.h"
+#include "agent/hooks/versions.h"
 #include "agent/life/host_signal.h"
 
 extern "C" {
@@ -144,3 +145,5 @@ SONDE_EXPORT int __sigsuspend(const sigset_t* mask) {
   const WaitMask wait(mask);
   return real___sigsuspend.get()(wait.get());
 }
+
+SONDE_EXPORT_AS_ONE(epoll_pwait2, "GLIBC_2.35");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the compiler's start files would bring, and what must win over libc's definition. Always
-// part of libsonde.so; hidden by its version script.
+// part of libsonde.so; never visible outside (tests/artifact).
 #include <pthread.h>
 #include <stddef.h>
 

@@ -50,7 +50,8 @@ class Artifact:
         return {name for name, _, _, section in self.symbols if section == "UND"}
 
     def exported(self):
-        return {re.split("@", name)[0] for name, _, _, section in self.symbols if section != "UND"}
+        """Names, without the versions' own (absolute) ones."""
+        return {re.split("@", name)[0] for name, _, _, section in self.symbols if section not in ("UND", "ABS")}
 
 
 def check_needed(artifact, **_):
