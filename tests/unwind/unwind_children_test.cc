@@ -19,7 +19,7 @@
 namespace sonde {
 namespace {
 
-constexpr size_t kSmallBudget = 64 << 10;
+constexpr size_t kSmallBudget = 160 << 10;
 
 // What both sides see: the share, and a word to agree on whose turn it is.
 struct Stage {
