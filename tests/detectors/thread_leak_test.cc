@@ -20,7 +20,8 @@ class ThreadLeakTest : public ::testing::Test {
   ThreadLeakTest() { detector_.Configure({kAfter}); }
 
   int Make(uint64_t site = kSite) {
-    threads_[++last_tid_] = {last_tid_, site, 0};
+    ++last_tid_;
+    threads_[last_tid_] = {last_tid_, site, 0};
     return last_tid_;
   }
   void End(int tid) { threads_.erase(tid); }
