@@ -6,8 +6,8 @@ from report import Bar, Row
 TITLE = "CPU profile"
 NOTE = ("One thread burns a core, 20 frames deep. *Fixed work*: CPU time of the thread for the same work. "
         "*Interrupted*: what the thread finds missing on its own CPU clock, in percent of a core (bare: the "
-        "kernel's tick). *A signal*: what one adds to the tick that it comes with: the mean of the gaps in which a "
-        "signal's frame was written to the stack, less the median of those without. *Sampling*: a signal, times "
+        "kernel's tick). *A signal*: what one adds to the tick that it comes with: the median of the gaps in which a "
+        "signal's frame was written to the stack, less that of the ticks without. *Sampling*: a signal, times "
         "how many came in a second of CPU time, plus the CPU time of the profiler's own thread in the process; "
         "perf sends none and counts as interrupted minus bare. perf's own process is not counted.")
 
@@ -41,7 +41,7 @@ def interrupted(run):
 def signal_us(run):
     """One signal's cost in µs of CPU time, or None without any."""
     count = run["signals"][0]
-    return (run["signal_ns"][0] / count - run["tick_ns"][0]) / 1e3 if count else None
+    return (run["signal_ns"][0] - run["tick_ns"][0]) / 1e3 if count else None
 
 
 def signal_share(run):
