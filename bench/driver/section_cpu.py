@@ -9,7 +9,7 @@ NOTE = ("One thread burns a core, 20 frames deep. *Fixed work*: CPU time of the 
         "kernel's tick). *A signal*: what one adds to the tick that it comes with: the median of the gaps in which a "
         "signal's frame was written to the stack, less that of the ticks without. *Sampling*: a signal, times "
         "how many came in a second of CPU time, plus the CPU time of the profiler's own thread in the process; "
-        "perf sends none and counts as interrupted minus bare. perf's own process is not counted.")
+        "perf, which sends none, and 1000 Hz, where every tick has one, count as interrupted minus bare. perf's own process is not counted.")
 
 
 def command_of(lab, name):
@@ -39,9 +39,9 @@ def interrupted(run):
 
 
 def signal_us(run):
-    """One signal's cost in µs of CPU time, or None without any."""
+    """One signal's cost in µs of CPU time; None without any, and where hardly a tick is left to compare with."""
     count = run["signals"][0]
-    return (run["signal_ns"][0] - run["tick_ns"][0]) / 1e3 if count else None
+    return (run["signal_ns"][0] - run["tick_ns"][0]) / 1e3 if 0 < 2 * count <= run["ticks"][0] else None
 
 
 def signal_share(run):

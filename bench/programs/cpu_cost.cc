@@ -6,10 +6,11 @@
 //
 //   bench_cpu_cost <milliseconds of CPU time on this machine, about>
 //
-// Prints cpu_ns (this thread), others_ns (CPU time of the process' other threads), wall_ns; of all
-// gaps gap_ns (sum) and gaps; of those with a signal signals and signal_ns (median); and tick_ns,
-// what the kernel's tick takes alone: the median of the longest gaps without a signal, as many as
-// there were ticks. (A timer's signal comes with a tick, so nearly all of its gap is the tick's.)
+// Prints cpu_ns (this thread), others_ns (CPU time of the process' other threads), wall_ns, ticks;
+// of all gaps gap_ns (sum) and gaps; of those with a signal signals and signal_ns (median); and
+// tick_ns, what the kernel's tick takes alone: the median of the longest gaps without a signal, as
+// many as there were ticks. (A timer's signal comes with a tick, so nearly all of its gap is the
+// tick's.)
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,7 +136,7 @@ int main(int argc, char** argv) {
   printf("gap_ns %lu\ngaps %lu\nthreads %d\n", gaps.sum_ns, gaps.count, bench::CountThreads());
   const uint64_t ticks = TicksIn(used_ns);
   KeepLongest(gaps.plain_ns, ticks > gaps.signals ? ticks - gaps.signals : 0);
-  printf("signals %lu\nsignal_ns %lu\ntick_ns %lu\n", gaps.signals, MedianOf(gaps.signal_ns),
-         MedianOf(gaps.plain_ns));
+  printf("ticks %lu\nsignals %lu\nsignal_ns %lu\ntick_ns %lu\n", ticks, gaps.signals,
+         MedianOf(gaps.signal_ns), MedianOf(gaps.plain_ns));
   return 0;
 }
