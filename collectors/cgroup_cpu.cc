@@ -28,7 +28,17 @@ int64_t Number(std::string_view text) {
   return value;
 }
 
-// The path of the line that `wanted` accepts; lines are "4:cpu,cpuacct:/path".
+// Whether `wanted` is one of the names, which commas separate; "" is in "".
+bool Lists(std::string_view names, std::string_view wanted) {
+  while (true) {
+    const size_t comma = names.find(',');
+    if (names.substr(0, comma) == wanted) return true;
+    if (comma == names.npos) return false;
+    names.remove_prefix(comma + 1);
+  }
+}
+
+// The path of the line that names the controller; lines are "4:cpu,cpuacct:/path".
 std::string PathOf(std::string_view lines, std::string_view controller) {
   while (!lines.empty()) {
     const std::string_view line = lines.substr(0, lines.find('\n'));
@@ -36,8 +46,7 @@ std::string PathOf(std::string_view lines, std::string_view controller) {
     const size_t first = line.find(':');
     const size_t second = line.find(':', first + 1);
     if (first == line.npos || second == line.npos) continue;
-    const std::string names = "," + std::string(line.substr(first + 1, second - first - 1)) + ",";
-    if (names.find("," + std::string(controller) + ",") != names.npos) {
+    if (Lists(line.substr(first + 1, second - first - 1), controller)) {
       return std::string(line.substr(second + 1));
     }
   }

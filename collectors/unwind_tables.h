@@ -26,6 +26,7 @@
 
 #include "collectors/function_starts.h"
 #include "collectors/process_memory.h"
+#include "collectors/safe/deferred_samples.h"
 #include "collectors/safe/unwind.h"
 #include "collectors/safe/unwind_publication.h"
 #include "collectors/unwind_tables_arena.h"
@@ -86,8 +87,10 @@ struct UnwindStatus {
 
 class UnwindTables {
  public:
-  // `share` holds `publication` as its root, or is null: there are no children then.
-  UnwindTables(UnwindPublication& publication, size_t budget_bytes, UnwindShare* share = nullptr);
+  // `share` holds `publication` as its root, or is null: there are no children then. `deferred`:
+  // where this process leaves samples that came before their tables, or null.
+  UnwindTables(UnwindPublication& publication, size_t budget_bytes, UnwindShare* share = nullptr,
+               DeferredSamples* deferred = nullptr);
   // Unpublishes. No walk may be under way: in the agent, this object lives for ever.
   ~UnwindTables();
   UnwindTables(const UnwindTables&) = delete;
@@ -166,8 +169,7 @@ class UnwindTables {
   void DropView(Child* child);
 
   class DeferredWalk;
-  bool FinishOne(DeferredOwner owner, const DeferredSample& sample, UnwindBuildTools* tools,
-                 FinishedSamples* sink);
+  bool FinishOne(const DeferredSample& sample, UnwindBuildTools* tools, FinishedSamples* sink);
   void RefillBuilds(uint64_t now_ns);
 
   UnwindBuildTools ToolsForChunks();
@@ -194,6 +196,7 @@ class UnwindTables {
   }
 
   UnwindShare* const share_;
+  DeferredSamples* const deferred_;
   TableArena arena_;
   UnwindView root_;
   std::map<uint32_t, Child> children_;                 // by their place in the share

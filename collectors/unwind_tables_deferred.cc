@@ -21,9 +21,7 @@ constexpr uint64_t kMemoryIdleNs = 5'000'000'000;
 // What the walk over one copy asks for.
 class UnwindTables::DeferredWalk {
  public:
-  DeferredWalk(UnwindTables* tables, UnwindView* view, const ProcessMemory& memory,
-               UnwindBuildTools* tools)
-      : tables_(tables), view_(view), memory_(memory), tools_(tools) {}
+  DeferredWalk(UnwindTables* tables, UnwindBuildTools* tools) : tables_(tables), tools_(tools) {}
 
   // False: the time for building is used up; it is to be tried again.
   bool Run(const DeferredSample& sample, FinishedSample* out) {
@@ -35,12 +33,12 @@ class UnwindTables::DeferredWalk {
       return static_cast<DeferredWalk*>(self)->Build(pc);
     };
     copy.read_code = [](void* self, uint64_t address, void* bytes, size_t size) {
-      return static_cast<DeferredWalk*>(self)->memory_.Read(address, bytes, size);
+      return static_cast<DeferredWalk*>(self)->tables_->memory_.Read(address, bytes, size);
     };
     copy.context = this;
     const WalkResult walk =
-        WalkCopiedStack(view_->index(), sample.registers, copy, out->frames, kMaxDepth);
-    if (walk.unknown_pc) view_->publication().NoteUnknownPc();
+        WalkCopiedStack(tables_->root_.index(), sample.registers, copy, out->frames, kMaxDepth);
+    if (walk.unknown_pc) tables_->root_.publication().NoteUnknownPc();
     out->depth = walk.depth;
     out->end = walk.end;
     return !out_of_builds_;
@@ -53,7 +51,7 @@ class UnwindTables::DeferredWalk {
   }
 
   const UnwindModule* Build(uint64_t pc) {
-    UnwindEntry* const entry = view_->Find(pc);
+    UnwindEntry* const entry = tables_->root_.Find(pc);
     if (entry == nullptr) return nullptr;
     const auto there = entry->chunks().find(pc >> kUnwindChunkShift);
     if (there != entry->chunks().end()) return Show(there->second.table);
@@ -62,7 +60,8 @@ class UnwindTables::DeferredWalk {
       return nullptr;
     }
     --tables_->builds_left_;
-    const UnwindEntry::Outcome outcome = entry->BuildChunk(pc, tables_->clock_, memory_, tools_);
+    const UnwindEntry::Outcome outcome =
+        entry->BuildChunk(pc, tables_->clock_, tables_->memory_, tools_);
     tables_->Count(entry, outcome);
     if (outcome == UnwindEntry::Outcome::kNoRoom) return Show(tools_->block.module);
     const auto built = entry->chunks().find(pc >> kUnwindChunkShift);
@@ -70,16 +69,14 @@ class UnwindTables::DeferredWalk {
   }
 
   UnwindTables* const tables_;
-  UnwindView* const view_;
-  const ProcessMemory& memory_;
   UnwindBuildTools* const tools_;
   UnwindModule shown_;
   bool out_of_builds_ = false;
 };
 
 bool UnwindTables::FinishDeferred(uint64_t now_ns, FinishedSamples* sink) {
-  if (share_ == nullptr) return false;
-  DeferredSamples& samples = share_->deferred;
+  if (deferred_ == nullptr) return false;
+  DeferredSamples& samples = *deferred_;
   if (!samples.any()) {
     if (deferred_ns_ != 0 && now_ns > deferred_ns_ + kMemoryIdleNs) {
       samples.ReturnMemory();
@@ -92,33 +89,20 @@ bool UnwindTables::FinishDeferred(uint64_t now_ns, FinishedSamples* sink) {
   Reclaim();
   UnwindBuildTools tools = ToolsForChunks();
   try {
-    samples.TakeAll([&](DeferredOwner owner, const DeferredSample& sample) {
-      return FinishOne(owner, sample, &tools, sink);
-    });
+    samples.TakeAll([&](const DeferredSample& sample) { return FinishOne(sample, &tools, sink); });
     if (std::exchange(room_wanted_, false)) MakeRoom();
   } catch (const std::bad_alloc&) {
     ++counters_.failures;
   }
-  samples.FreeAbandoned([this](DeferredOwner owner) {
-    return owner.place != 0 && share_->children[owner.place - 1].pid() != owner.pid;
-  });
   PublishDirty();
   return true;
 }
 
-bool UnwindTables::FinishOne(DeferredOwner owner, const DeferredSample& sample,
-                             UnwindBuildTools* tools, FinishedSamples* sink) {
+bool UnwindTables::FinishOne(const DeferredSample& sample, UnwindBuildTools* tools,
+                             FinishedSamples* sink) {
   FinishedSample finished;
   finished.sample = &sample;
-  const auto child = owner.place != 0 ? children_.find(owner.place - 1) : children_.end();
-  bool done;
-  if (child == children_.end() || child->second.view == nullptr) {
-    done = DeferredWalk(this, &root_, memory_, tools).Run(sample, &finished);
-  } else {
-    const ProcessMemory memory(child->second.pid);
-    done = DeferredWalk(this, child->second.view.get(), memory, tools).Run(sample, &finished);
-  }
-  if (!done) return false;
+  if (!DeferredWalk(this, tools).Run(sample, &finished)) return false;
   ++counters_.deferred;
   sink->OnFinished(finished);
   return true;

@@ -87,19 +87,34 @@ int64_t UnixMs() {
 // its own, for itself and the children it forks from then on.
 constinit UnwindTables* g_unwind_tables = nullptr;
 
-// Shared with children that are forked later; zero pages are an empty one.
-UnwindShare* NewUnwindShare() {
-  const long at = sys::Call(SYS_mmap, 0L, sizeof(UnwindShare), PROT_READ | PROT_WRITE,
-                            MAP_SHARED | MAP_ANONYMOUS, -1L, 0L);
-  return sys::Failed(at) ? nullptr : reinterpret_cast<UnwindShare*>(at);
+// Zero pages are an empty one of either; null: there is no memory.
+template <typename Shape>
+Shape* MapZeroed(int sharing) {
+  const long at = sys::Call(SYS_mmap, 0L, sizeof(Shape), PROT_READ | PROT_WRITE,
+                            sharing | MAP_ANONYMOUS | MAP_NORESERVE, -1L, 0L);
+  return sys::Failed(at) ? nullptr : reinterpret_cast<Shape*>(at);
+}
+
+// Made once a process image; a child that takes the tree over has its parent's, as of the fork.
+DeferredSamples* TheDeferredSamples() {
+  static constinit DeferredSamples* pool = nullptr;
+  if (pool == nullptr) {
+    pool = MapZeroed<DeferredSamples>(MAP_PRIVATE);
+    // Zeros in children, where the kernel can do that (Linux 4.14).
+    if (pool != nullptr) sys::Call(SYS_madvise, pool, sizeof(*pool), MADV_WIPEONFORK);
+  } else {
+    pool->Forget();
+  }
+  return pool;
 }
 
 UnwindTables* TheUnwindTables(const Settings& settings) {
   if (g_unwind_tables == nullptr) {
-    UnwindShare* const share = NewUnwindShare();
-    UnwindShare* const before = SetCpuUnwindTables(share);
-    if (before != nullptr) LoseDeferredSamples(TreeRegion(), before);
-    g_unwind_tables = new UnwindTables(CpuUnwindTables(), UnwindBudget(settings), share);
+    // Shared with children that are forked later.
+    auto* const share = MapZeroed<UnwindShare>(MAP_SHARED);
+    DeferredSamples* const deferred = TheDeferredSamples();
+    SetCpuUnwindTables(share, deferred);
+    g_unwind_tables = new UnwindTables(CpuUnwindTables(), UnwindBudget(settings), share, deferred);
   } else {
     g_unwind_tables->OnNewAgentThread();
   }

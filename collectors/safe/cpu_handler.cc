@@ -26,8 +26,6 @@ constinit UnwindPublication g_private_tables{};
 constinit std::atomic<UnwindPublication*> g_tables{&g_private_tables};
 constinit UnwindShare* g_shared_tables = nullptr;
 constinit std::atomic<DeferredSamples*> g_deferred{nullptr};  // null: samples cannot be deferred
-constinit std::atomic<uint32_t> g_owner_place{0};
-constinit std::atomic<int> g_owner_pid{0};
 constinit std::atomic<uint64_t> g_stale{0};
 constinit std::atomic<uint64_t> g_counted_ns{0};
 constinit std::atomic<uint32_t> g_no_word{0};
@@ -110,10 +108,8 @@ __attribute__((noinline)) bool Defer(uint64_t missing_pc, const Registers& regis
                                      ThreadId thread, uint64_t events, uint64_t amount) {
   DeferredSamples* const deferred = g_deferred.load(std::memory_order_acquire);
   if (deferred == nullptr) return false;
-  const DeferredOwner owner{g_owner_place.load(std::memory_order_relaxed),
-                            g_owner_pid.load(std::memory_order_relaxed)};
   bool hurry = false;
-  if (!deferred->Put(owner, registers, PackThread(thread), events, amount, &hurry)) return false;
+  if (!deferred->Put(registers, PackThread(thread), events, amount, &hurry)) return false;
   // Where the copy does not reach, on another stack, tables are built one by one.
   CpuUnwindTables().misses().Ask(missing_pc);
   CpuUnwindTables().misses().CountWalk();
@@ -241,33 +237,16 @@ InsideMark::~InsideMark() { word_->fetch_sub(1, std::memory_order_relaxed); }
 UnwindPublication& CpuUnwindTables() { return *g_tables.load(std::memory_order_acquire); }
 
 // Cold path only.
-UnwindShare* SetCpuUnwindTables(UnwindShare* share) {
-  UnwindShare* const before = g_shared_tables;
-  g_deferred.store(nullptr, std::memory_order_release);
+void SetCpuUnwindTables(UnwindShare* share, DeferredSamples* deferred) {
   g_shared_tables = share;
   g_tables.store(share != nullptr ? &share->root : &g_private_tables, std::memory_order_release);
-  g_owner_place.store(0, std::memory_order_relaxed);
-  g_owner_pid.store(sys::Getpid(), std::memory_order_relaxed);
-  if (share != nullptr) g_deferred.store(&share->deferred, std::memory_order_release);
-  return before;
-}
-
-// Cold path only.
-void LoseDeferredSamples(const Region& region, UnwindShare* share) {
-  share->deferred.Close();
-  share->deferred.TakeAll([&](DeferredOwner, const DeferredSample& sample) {
-    CountDrop(region, Kind::kCpu, DropReason::kNeverFinished, sample.events, sample.amount);
-    return true;
-  });
+  g_deferred.store(deferred, std::memory_order_release);
 }
 
 // Cold path only.
 void JoinCpuUnwindTables(uint32_t slot, int pid) {
   if (g_shared_tables == nullptr) return;
   g_tables.store(&g_shared_tables->Join(slot, pid), std::memory_order_release);
-  g_owner_place.store(slot % kMaxProcesses + 1, std::memory_order_relaxed);
-  g_owner_pid.store(pid, std::memory_order_relaxed);
-  g_deferred.store(&g_shared_tables->deferred, std::memory_order_release);
 }
 
 // Async-signal-safe.

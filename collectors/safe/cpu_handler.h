@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "collectors/safe/deferred_samples.h"
 #include "collectors/safe/region.h"
 #include "collectors/safe/stack_table.h"
 #include "collectors/safe/unwind.h"
@@ -81,11 +82,8 @@ class InsideMark {
 UnwindPublication& CpuUnwindTables();
 
 // Cold path only. Those of the tree, for the process that builds them; null: none could be had.
-// Returns those that this process walked with before and that nobody builds any more, or null.
-UnwindShare* SetCpuUnwindTables(UnwindShare* share);
-
-// Cold path only. Counts the samples that wait in a share which nobody serves any more as lost.
-void LoseDeferredSamples(const Region& region, UnwindShare* share);
+// `deferred`: where samples wait for tables; null: they do not.
+void SetCpuUnwindTables(UnwindShare* share, DeferredSamples* deferred);
 
 // Cold path only. In a fork child, before its first timer: `slot` is that of the process in the
 // region.

@@ -46,14 +46,14 @@ bool CopyStack(uint64_t sp, DeferredSample* out) {
 }  // namespace
 
 // Async-signal-safe. The number of a slot that is the caller's now; negative: all are taken.
-int DeferredSamples::Claim(DeferredOwner owner, uint32_t* taken) {
+int DeferredSamples::Claim(uint32_t* taken) {
   *taken = 0;
   for (uint32_t slot = 0; slot < kSlots; ++slot) {
-    uint64_t tag = tags_[slot].load(std::memory_order_relaxed);
+    State state = states_[slot].load(std::memory_order_relaxed);
     // Acquire pairs with Free: the taker has read the slot to its end.
-    if (tag == 0 &&
-        tags_[slot].compare_exchange_strong(tag, Tag(State::kWriting, owner),
-                                            std::memory_order_acquire, std::memory_order_relaxed)) {
+    if (state == State::kFree &&
+        states_[slot].compare_exchange_strong(state, State::kWriting, std::memory_order_acquire,
+                                              std::memory_order_relaxed)) {
       return static_cast<int>(slot);
     }
     ++*taken;
@@ -62,11 +62,10 @@ int DeferredSamples::Claim(DeferredOwner owner, uint32_t* taken) {
 }
 
 // Async-signal-safe.
-bool DeferredSamples::Put(DeferredOwner owner, const Registers& registers, uint64_t thread,
-                          uint64_t events, uint64_t amount, bool* in_a_hurry) {
+bool DeferredSamples::Put(const Registers& registers, uint64_t thread, uint64_t events,
+                          uint64_t amount, bool* in_a_hurry) {
   uint32_t taken;
-  if (closed_.load(std::memory_order_relaxed)) return false;
-  const int slot = Claim(owner, &taken);
+  const int slot = Claim(&taken);
   if (slot < 0) return false;
   DeferredSample& sample = samples_[slot];
   const bool copied = CopyStack(registers.gpr[kRsp], &sample);
@@ -74,31 +73,34 @@ bool DeferredSamples::Put(DeferredOwner owner, const Registers& registers, uint6
   sample.events = events;
   sample.amount = amount;
   sample.registers = registers;
-  tags_[slot].store(copied ? Tag(State::kReady, owner) : 0, std::memory_order_release);
+  states_[slot].store(copied ? State::kReady : State::kFree, std::memory_order_release);
   if (in_a_hurry != nullptr) *in_a_hurry = taken + 1 >= kHurry;
   return copied;
 }
 
 // Cold path only.
 bool DeferredSamples::any() const {
-  for (const std::atomic<uint64_t>& tag : tags_) {
-    if (tag.load(std::memory_order_relaxed) != 0) return true;
+  for (const std::atomic<State>& state : states_) {
+    if (state.load(std::memory_order_relaxed) != State::kFree) return true;
   }
   return false;
 }
 
 // Cold path only. A slot is held as a writer would hold it meanwhile.
 void DeferredSamples::ReturnMemory() {
-  const DeferredOwner self{0, sys::Getpid()};
   for (uint32_t slot = 0; slot < kSlots; ++slot) {
-    uint64_t tag = 0;
-    if (!tags_[slot].compare_exchange_strong(tag, Tag(State::kWriting, self),
-                                             std::memory_order_acquire)) {
+    State state = State::kFree;
+    if (!states_[slot].compare_exchange_strong(state, State::kWriting, std::memory_order_acquire)) {
       continue;
     }
-    sys::Call(SYS_madvise, &samples_[slot], sizeof(samples_[slot]), MADV_REMOVE);
+    sys::Call(SYS_madvise, &samples_[slot], sizeof(samples_[slot]), MADV_DONTNEED);
     Free(slot);
   }
+}
+
+// Cold path only.
+void DeferredSamples::Forget() {
+  for (uint32_t slot = 0; slot < kSlots; ++slot) Free(slot);
 }
 
 }  // namespace sonde

@@ -176,10 +176,9 @@ bool CheckCounts(const RegionHeader& header, RegionError* error) {
 
 const char* DropReasonName(DropReason reason) {
   static constexpr const char* kNames[] = {
-      "none",         "stack_table_full", "frames_full",     "cell_table_full",
-      "contended",    "counter_full",     "stale_stack",     "stale_thread",
-      "scratch_busy", "no_thread_slot",   "bad_sample",      "no_room_on_stack",
-      "reentered",    "reader_full",      "live_table_full", "never_finished",
+      "none",         "stack_table_full", "frames_full",  "cell_table_full", "contended",
+      "counter_full", "stale_stack",      "stale_thread", "scratch_busy",    "no_thread_slot",
+      "bad_sample",   "no_room_on_stack", "reentered",    "reader_full",     "live_table_full",
   };
   const auto i = static_cast<uint32_t>(reason);
   return i < sizeof kNames / sizeof *kNames ? kNames[i] : "unknown";

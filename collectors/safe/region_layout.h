@@ -80,7 +80,6 @@ enum class DropReason : uint8_t {
   kReentered = 12,      // the handler interrupted itself
   kReaderFull = 13,     // the memory of a capture or of the recorder is used up
   kLiveTableFull = 14,  // both buckets of the block's address are taken
-  kNeverFinished = 15,  // the walk waited for tables of an agent that has ended
 };
 inline constexpr uint32_t kDropReasonLimit = 16;
 

@@ -14,7 +14,6 @@
 
 #include <atomic>
 
-#include "collectors/safe/deferred_samples.h"
 #include "collectors/safe/region_layout.h"
 #include "collectors/safe/unwind_index.h"
 
@@ -155,7 +154,6 @@ struct UnwindShare {
   UnwindPublication root;
   uint64_t token = 0;  // of this share: a process that has it maps the share
   UnwindPublication children[kMaxProcesses];
-  DeferredSamples deferred;
 
   // Places from here on were never used, and are not to be touched. Cold path only.
   uint32_t end() const { return end_.load(std::memory_order_seq_cst); }

@@ -42,16 +42,16 @@ class Finished : public FinishedSamples {
   std::vector<Stack> stacks;
 };
 
-struct MapShared {
-  MapShared()
-      : share(static_cast<UnwindShare*>(mmap(nullptr, sizeof(UnwindShare), PROT_READ | PROT_WRITE,
-                                             MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {}
-  ~MapShared() { munmap(share, sizeof(UnwindShare)); }
-  UnwindShare* const share;
+struct MapPrivate {
+  MapPrivate()
+      : pool(static_cast<DeferredSamples*>(mmap(nullptr, sizeof(DeferredSamples),
+                                                PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                                                -1, 0))) {}
+  ~MapPrivate() { munmap(pool, sizeof(DeferredSamples)); }
+  DeferredSamples* const pool;
 };
 
 DeferredSamples* g_deferred;
-DeferredOwner g_owner;
 bool g_put;
 TestStack g_live;
 uint64_t g_events;
@@ -61,7 +61,7 @@ int PutFromQsort(const void* a, const void* b) {
   CaptureRegisters(&registers);
   WalkInTest(registers, &g_live);
   ++g_events;
-  g_put = g_deferred->Put(g_owner, registers, 7, g_events, 100 * g_events, nullptr);
+  g_put = g_deferred->Put(registers, 7, g_events, 100 * g_events, nullptr);
   return *static_cast<const int*>(a) - *static_cast<const int*>(b);
 }
 
@@ -79,8 +79,7 @@ class UnwindDeferred : public testing::Test {
       SetStackLayout(FindStackLayout(ProcessMemory()));
       return nullptr;
     });
-    g_deferred = &shared_.share->deferred;
-    g_owner = {0, getpid()};
+    g_deferred = mapped_.pool;
     g_events = 0;
   }
   static void RunThread(void* (*run)(void*)) {
@@ -102,12 +101,13 @@ class UnwindDeferred : public testing::Test {
     EXPECT_EQ(stack.end, StackEnd::kRoot);
   }
 
-  MapShared shared_;
+  MapPrivate mapped_;
+  UnwindPublication publication_;
   Finished finished_;
 };
 
 TEST_F(UnwindDeferred, AStackIsWholeThoughNoTableWasThere) {
-  UnwindTables tables(shared_.share->root, kOnDemandBudget, shared_.share);
+  UnwindTables tables(publication_, kOnDemandBudget, nullptr, mapped_.pool);
   ASSERT_TRUE(tables.Refresh());
   ASSERT_TRUE(IsOnDemand(tables));
   EXPECT_FALSE(tables.FinishDeferred(kSecond, &finished_));
@@ -123,14 +123,14 @@ TEST_F(UnwindDeferred, AStackIsWholeThoughNoTableWasThere) {
   EXPECT_EQ(tables.Status().deferred, 1u);
   EXPECT_FALSE(tables.FinishDeferred(kSecond, &finished_)) << "finished twice";
   // What was built serves walks from now on.
-  const UnwindPublication::Reader reader(shared_.share->root);
+  const UnwindPublication::Reader reader(publication_);
   const UnwindModule* const module = reader.index()->Find(g_live.frames[1] - 1);
   ASSERT_NE(module, nullptr);
   EXPECT_NE(module->rows, nullptr);
 }
 
 TEST_F(UnwindDeferred, AStackIsWholeThoughThereIsNoRoomForTables) {
-  UnwindTables tables(shared_.share->root, 8 << 10, shared_.share);
+  UnwindTables tables(publication_, 8 << 10, nullptr, mapped_.pool);
   ASSERT_TRUE(tables.Refresh());
   ASSERT_TRUE(IsOnDemand(tables));
   for (int i = 0; i < 3; ++i) PutBelowLibc();
@@ -143,7 +143,7 @@ TEST_F(UnwindDeferred, AStackIsWholeThoughThereIsNoRoomForTables) {
 }
 
 TEST_F(UnwindDeferred, WithoutTimeForTablesASampleWaits) {
-  UnwindTables tables(shared_.share->root, kOnDemandBudget, shared_.share);
+  UnwindTables tables(publication_, kOnDemandBudget, nullptr, mapped_.pool);
   ASSERT_TRUE(tables.Refresh());
   PutBelowLibc();
   EXPECT_TRUE(tables.FinishDeferred(0, &finished_));
@@ -153,7 +153,7 @@ TEST_F(UnwindDeferred, WithoutTimeForTablesASampleWaits) {
 }
 
 TEST_F(UnwindDeferred, WhatFindsNoSlotIsRefusedAndSlotsComeBack) {
-  UnwindTables tables(shared_.share->root, kOnDemandBudget, shared_.share);
+  UnwindTables tables(publication_, kOnDemandBudget, nullptr, mapped_.pool);
   ASSERT_TRUE(tables.Refresh());
   for (int round = 0; round < 3; ++round) {
     for (uint32_t i = 0; i < DeferredSamples::kSlots; ++i) {
@@ -169,12 +169,12 @@ TEST_F(UnwindDeferred, WhatFindsNoSlotIsRefusedAndSlotsComeBack) {
 }
 
 TEST_F(UnwindDeferred, IdleSlotsTakeNoMemory) {
-  UnwindTables tables(shared_.share->root, kOnDemandBudget, shared_.share);
+  UnwindTables tables(publication_, kOnDemandBudget, nullptr, mapped_.pool);
   ASSERT_TRUE(tables.Refresh());
   PutBelowLibc();
   tables.FinishDeferred(kSecond, &finished_);
   const auto resident = [this] {
-    auto* const begin = reinterpret_cast<uint8_t*>(&shared_.share->deferred) + 4096;
+    auto* const begin = reinterpret_cast<uint8_t*>(mapped_.pool) + 4096;
     std::vector<unsigned char> pages((sizeof(DeferredSamples) - 4096) / 4096);
     EXPECT_EQ(mincore(begin, pages.size() * 4096, pages.data()), 0);
     return std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return page & 1; });
@@ -188,73 +188,33 @@ TEST_F(UnwindDeferred, IdleSlotsTakeNoMemory) {
   EXPECT_TRUE(g_put);
 }
 
-TEST_F(UnwindDeferred, AClosedPoolTakesNothing) {
-  shared_.share->deferred.Close();
-  PutBelowLibc();
-  EXPECT_FALSE(g_put);
-  EXPECT_FALSE(shared_.share->deferred.any());
-}
-
 TEST_F(UnwindDeferred, ManyWaitingSamplesAreSaidToBeInAHurry) {
   Registers registers;
   CaptureRegisters(&registers);
   bool hurry = true;
-  ASSERT_TRUE(g_deferred->Put(g_owner, registers, 1, 1, 1, &hurry));
+  ASSERT_TRUE(g_deferred->Put(registers, 1, 1, 1, &hurry));
   EXPECT_FALSE(hurry);
   for (uint32_t i = 1; i < DeferredSamples::kHurry; ++i) {
-    ASSERT_TRUE(g_deferred->Put(g_owner, registers, 1, 1, 1, &hurry));
+    ASSERT_TRUE(g_deferred->Put(registers, 1, 1, 1, &hurry));
   }
   EXPECT_TRUE(hurry);
 }
 
-TEST_F(UnwindDeferred, AChildsSampleIsFinishedByTheRoot) {
-  UnwindTables tables(shared_.share->root, kOnDemandBudget, shared_.share);
-  ASSERT_TRUE(tables.Refresh());
+// A child that builds tables itself begins with no samples, although it was forked with some.
+TEST_F(UnwindDeferred, AChildForgetsItsParentsSamples) {
+  for (uint32_t i = 0; i < DeferredSamples::kSlots; ++i) PutBelowLibc();
   const pid_t child = fork();
   if (child == 0) {
-    shared_.share->Join(3, getpid());
-    g_owner = {4, getpid()};
+    g_deferred->Forget();
+    const bool empty = !g_deferred->any();
     PutBelowLibc();
-    _exit(g_put ? 0 : 1);
+    _exit(empty && g_put ? 0 : 1);
   }
   int status = 0;
   ASSERT_EQ(waitpid(child, &status, 0), child);
-  ASSERT_EQ(status, 0);
-  EXPECT_TRUE(tables.FinishDeferred(kSecond, &finished_));
-  ASSERT_EQ(finished_.stacks.size(), 1u);
-  EXPECT_EQ(finished_.stacks[0].end, StackEnd::kRoot);
-  EXPECT_GE(finished_.stacks[0].frames.size(), 4u);
-}
-
-// A writer that was killed: the slots are tagged as Put tags them while it writes.
-TEST_F(UnwindDeferred, SlotsOfDeadWritersComeBack) {
-  constexpr uint64_t kWriting = uint64_t{1} << 62;
-  UnwindTables tables(shared_.share->root, kOnDemandBudget, shared_.share);
-  ASSERT_TRUE(tables.Refresh());
-  const pid_t child = fork();
-  if (child == 0) {
-    shared_.share->Join(3, getpid());
-    auto* const tags = reinterpret_cast<uint64_t*>(&shared_.share->deferred);
-    for (uint32_t i = 0; i < DeferredSamples::kSlots; ++i) {
-      tags[i] = kWriting | uint64_t{4} << 32 | static_cast<uint32_t>(getpid());
-    }
-    pause();
-  }
-  while (reinterpret_cast<volatile uint64_t*>(
-             &shared_.share->deferred)[DeferredSamples::kSlots - 1] == 0) {
-    usleep(1000);
-  }
-  tables.Refresh();
-  tables.FinishDeferred(kSecond, &finished_);
+  EXPECT_EQ(status, 0);
   PutBelowLibc();
-  EXPECT_FALSE(g_put) << "a living writer's slot was taken";
-  kill(child, SIGKILL);
-  ASSERT_EQ(waitpid(child, nullptr, 0), child);
-  tables.Refresh();  // notices that the child is gone
-  tables.FinishDeferred(kSecond, &finished_);
-  PutBelowLibc();
-  EXPECT_TRUE(g_put);
-  EXPECT_TRUE(finished_.stacks.empty());
+  EXPECT_FALSE(g_put) << "the child gave its parent's slots away";
 }
 
 // In every kind of frame that a timer meets, a walk over a copy ends as the walk over the stack.
@@ -268,8 +228,8 @@ void OnProf(int, siginfo_t*, void* context) {
   const Registers registers = RegistersOfContext(context);
   TestStack live, copied;
   WalkInTest(registers, &live);
-  if (!g_pool->Put({0, getpid()}, registers, 1, 1, 1, nullptr)) return;
-  g_pool->TakeAll([&](DeferredOwner, const DeferredSample& sample) {
+  if (!g_pool->Put(registers, 1, 1, 1, nullptr)) return;
+  g_pool->TakeAll([&](const DeferredSample& sample) {
     const UnwindPublication::Reader reader(g_test_publication);
     g_copy.low = sample.low;
     g_copy.high = sample.low + sample.stack_bytes;
@@ -313,7 +273,7 @@ TEST_F(UnwindDeferred, ACopySaysWhatTheStackSays) {
     return static_cast<const ProcessMemory*>(context)->Read(address, out, size);
   };
   g_copy.context = const_cast<ProcessMemory*>(&memory);
-  g_pool = &shared_.share->deferred;
+  g_pool = mapped_.pool;
   const ScopedHandler handler(SIGPROF, OnProf, SA_RESTART);
   g_compared = g_different = 0;
   g_compare = true;
