@@ -11,16 +11,10 @@
 namespace sonde {
 namespace {
 
+constexpr uint64_t kLimitNs = 10'000'000'000;
+
 // Nothing: there is no such file.
-std::optional<std::string> ReadText(const std::string& path) {
-  const long fd = sys::Call(SYS_openat, AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (sys::Failed(fd)) return std::nullopt;
-  char text[4096];
-  const long size = sys::Call(SYS_read, fd, text, sizeof(text));
-  sys::Call(SYS_close, fd);
-  if (sys::Failed(size)) return std::nullopt;
-  return std::string(text, static_cast<size_t>(size));
-}
+std::optional<std::string> ReadText(std::string path) { return RereadFile(std::move(path)).Read(); }
 
 int64_t Number(std::string_view text) {
   int64_t value = 0;
@@ -93,25 +87,60 @@ std::string CgroupCpuDirectory() {
   return "";
 }
 
-std::optional<CgroupCpu> ReadCgroupCpu(const std::string& directory) {
-  if (directory.empty()) return std::nullopt;
-  const auto stat = ReadText(directory + "/cpu.stat");
+std::optional<std::string> RereadFile::Read() {
+  if (fd_ < 0) {
+    const long fd = sys::Call(SYS_openat, AT_FDCWD, path_.c_str(), O_RDONLY | O_CLOEXEC);
+    if (sys::Failed(fd)) return std::nullopt;
+    fd_ = static_cast<int>(fd);
+  }
+  char text[4096];
+  const long size = sys::Call(SYS_pread64, fd_, text, sizeof(text), 0L);
+  if (!sys::Failed(size)) return std::string(text, static_cast<size_t>(size));
+  Close();
+  return std::nullopt;
+}
+
+void RereadFile::Close() {
+  if (fd_ >= 0) sys::Call(SYS_close, fd_);
+  fd_ = -1;
+}
+
+CgroupCpuReader::CgroupCpuReader(std::string directory)
+    : directory_(std::move(directory)),
+      stat_(directory_ + "/cpu.stat"),
+      usage_(directory_ + "/cpuacct.usage") {}
+
+std::optional<CgroupCpu> CgroupCpuReader::Read(uint64_t now_ns) {
+  if (!found()) return std::nullopt;
+  const auto stat = stat_.Read();
   if (!stat) return std::nullopt;
+  if (now_ns >= next_limit_ns_) {
+    next_limit_ns_ = now_ns + kLimitNs;
+    ReadLimit();
+  }
   CgroupCpu cpu;
   ParseCpuStat(*stat, &cpu);
-  if (const auto max = ReadText(directory + "/cpu.max")) {
-    cpu.limit_cores = ParseCpuMax(*max);
-    return cpu;
-  }
-  const auto quota = ReadText(directory + "/cpu.cfs_quota_us");
-  const auto period = ReadText(directory + "/cpu.cfs_period_us");
-  if (quota && period) {
-    cpu.limit_cores = ParseCpuMax(quota->substr(0, quota->find('\n')) + " " + *period);
-  }
-  if (const auto used = ReadText(directory + "/cpuacct.usage")) {
+  cpu.limit_cores = limit_cores_;
+  if (!is_v1_) return cpu;
+  if (const auto used = usage_.Read()) {
     cpu.used_ns = static_cast<uint64_t>(std::max<int64_t>(0, Number(*used)));
   }
   return cpu;
+}
+
+void CgroupCpuReader::ReadLimit() {
+  limit_cores_ = 0;
+  is_v1_ = false;
+  if (const auto max = ReadText(directory_ + "/cpu.max")) {
+    limit_cores_ = ParseCpuMax(*max);
+    return;
+  }
+  is_v1_ = true;
+  const auto quota = ReadText(directory_ + "/cpu.cfs_quota_us");
+  const auto period = ReadText(directory_ + "/cpu.cfs_period_us");
+  if (quota && period) {
+    limit_cores_ = ParseCpuMax(quota->substr(0, quota->find('\n')) + " " + *period);
+  }
 }
 
 }  // namespace sonde

@@ -7,7 +7,6 @@
 #include "agent/endpoints/text_util.h"
 #include "agent/life/self.h"
 #include "agent/life/small_reads.h"
-#include "collectors/cgroup_cpu.h"
 #include "collectors/safe/cpu_handler.h"
 #include "collectors/safe/region_file.h"
 #include "threads/thread_groups.h"
@@ -185,7 +184,7 @@ void LiveFindings::PutPressure(FindingKind kind, bool found, const CpuPressure& 
 }
 
 void LiveFindings::LookForPressure(uint64_t now_ns) {
-  const auto reading = ReadCgroupCpu(cgroup_);
+  const auto reading = cgroup_.Read(now_ns);
   if (!reading) return;
   const uint64_t min_ns = static_cast<uint64_t>(config_->current().hot_after_ms) * 1'000'000;
   pressure_.Configure({.min_ns = min_ns});
@@ -218,7 +217,7 @@ std::vector<std::string> LiveFindings::NotSearched() const {
   if (cpu_->effective_hz() == 0) {
     sentences.push_back("CPU is not sampled: hot threads are found, but without their stacks");
   }
-  if (cgroup_.empty()) sentences.push_back("the container's CPU limit cannot be read");
+  if (!cgroup_.found()) sentences.push_back("the container's CPU limit cannot be read");
   sentences.push_back(
       "deadlocks: of locks other than pthread's (absl, Rust, Go, std::atomic::wait), of readers of "
       "read-write locks, which do not know who has them, and between processes");

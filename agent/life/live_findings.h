@@ -16,6 +16,7 @@
 #include "agent/life/live_threads.h"
 #include "agent/life/lock_watch.h"
 #include "agent/life/thread_uses.h"
+#include "collectors/cgroup_cpu.h"
 #include "collectors/cpu.h"
 #include "collectors/detectors/hot_process.h"
 #include "collectors/detectors/hot_stacks.h"
@@ -63,7 +64,7 @@ class LiveFindings final : public FindingsSource {
   // Of children with findings: at most kMaxRemembered, about 10 KB each.
   static constexpr size_t kMaxRemembered = 32;
   std::map<int, std::vector<Mapping>> mappings_;
-  const std::string cgroup_;
+  CgroupCpuReader cgroup_;
   const uint64_t started_ns_;
   uint64_t next_ns_ = 0;
   uint64_t next_locks_ns_ = 0;

@@ -8,12 +8,12 @@ NOTE = ("One thread burns a core, 20 frames deep. *Fixed work*: CPU time of the 
         "*Interrupted*: what the thread finds missing on its own CPU clock, in percent of a core (bare: the "
         "kernel's tick). *A signal*: what one adds to the tick that it comes with: the median of the gaps in which a "
         "signal's frame was written to the stack, less that of the ticks without. *Sampling*: a signal, times "
-        "how many came in a second of CPU time, plus the CPU time of the profiler's own thread in the process; "
+        "how many came in a second of CPU time, plus the CPU time of the profiler's own thread in the process, settled; "
         "perf, which sends none, and 1000 Hz, where every tick has one, count as interrupted minus bare. perf's own process is not counted.")
 
 
 def command_of(lab, name):
-    command = [lab.program("bench_cpu_cost"), str(lab.rounds(1500, 700))]
+    command = [lab.program("bench_cpu_cost"), str(lab.rounds(3000, 700))]
     if name.startswith("perf"):
         return ["perf", "record", "-q", "-e", "cpu-clock", "-g", "-F", "100", "-o", lab.path("perf.data"), *command]
     return command
@@ -68,6 +68,8 @@ def measure(lab):
             rows.append(Row("a signal", name, "µs", Series(signals, None), None, ""))
             cost = [100 * signal_share(run) + c for run, c in zip(results[name], own[name])]
         if name.startswith("libsonde"):
+            start = [run["start_others_ns"][0] / 1e6 for run in results[name]]
+            rows.append(Row("own thread, first 3 s", name, "ms", Series(start, None), None, ""))
             rows.append(Row("own thread", name, "% of a core", Series(own[name], own[BARE]), None, ""))
         bar = Bar("median", 0.1) if name == "libsonde, 100 Hz" else None
         rows.append(Row("sampling", name, "% of a core", Series(cost, own[BARE]), bar, ""))

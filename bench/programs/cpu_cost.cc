@@ -6,11 +6,11 @@
 //
 //   bench_cpu_cost <milliseconds of CPU time on this machine, about>
 //
-// Prints cpu_ns (this thread), others_ns (CPU time of the process' other threads), wall_ns, ticks;
-// of all gaps gap_ns (sum) and gaps; of those with a signal signals and signal_ns (median); and
-// tick_ns, what the kernel's tick takes alone: the median of the longest gaps without a signal, as
-// many as there were ticks. (A timer's signal comes with a tick, so nearly all of its gap is the
-// tick's.)
+// Prints, after three seconds in which an agent starts and settles (start_others_ns: CPU time of
+// the process' other threads in them), cpu_ns (this thread), others_ns, wall_ns, ticks; of all gaps
+// gap_ns (sum) and gaps; of those with a signal signals and signal_ns (median); and tick_ns, what
+// the kernel's tick takes alone: the median of the longest gaps without a signal, as many as there
+// were ticks. (A timer's signal comes with a tick, so nearly all of its gap is the tick's.)
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,13 +124,15 @@ int main(int argc, char** argv) {
     return 2;
   }
   bench::Settle(1200);
-  Descend(kDepth, 600 * kReadsPerMs);  // until an agent has met this thread
+  Descend(kDepth, 1800 * kReadsPerMs);  // until an agent has met this thread and looks less often
+  const uint64_t start_others_ns = bench::ProcessCpuNs() - bench::ThreadCpuNs();
   const uint64_t wall_ns = bench::WallNs();
   const uint64_t cpu_ns = bench::ThreadCpuNs();
   const uint64_t process_ns = bench::ProcessCpuNs();
   Gaps gaps = Descend(kDepth, static_cast<uint64_t>(milliseconds) * kReadsPerMs);
   const uint64_t used_ns = bench::ThreadCpuNs() - cpu_ns;
   const uint64_t all_ns = bench::ProcessCpuNs() - process_ns;
+  printf("start_others_ns %lu\n", start_others_ns);
   printf("cpu_ns %lu\nothers_ns %lu\nwall_ns %lu\n", used_ns,
          all_ns > used_ns ? all_ns - used_ns : 0, bench::WallNs() - wall_ns);
   printf("gap_ns %lu\ngaps %lu\nthreads %d\n", gaps.sum_ns, gaps.count, bench::CountThreads());

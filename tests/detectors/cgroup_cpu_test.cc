@@ -11,6 +11,8 @@
 namespace sonde {
 namespace {
 
+constexpr uint64_t kTenSecondsNs = 10'000'000'000;
+
 TEST(CgroupCpu, TheLimitIsQuotaByPeriod) {
   EXPECT_DOUBLE_EQ(ParseCpuMax("200000 100000\n"), 2.0);
   EXPECT_DOUBLE_EQ(ParseCpuMax("50000 100000\n"), 0.5);
@@ -36,18 +38,22 @@ TEST(CgroupCpu, ADirectoryOfEachVersionIsRead) {
   char pattern[] = "/tmp/sonde-cgroup-XXXXXX";
   ASSERT_NE(mkdtemp(pattern), nullptr);
   const std::string directory = pattern;
-  EXPECT_FALSE(ReadCgroupCpu(directory));
+  CgroupCpuReader reader(directory);
+  EXPECT_FALSE(reader.Read(1));
   std::ofstream(directory + "/cpu.stat") << "nr_periods 9\nnr_throttled 2\nthrottled_time 8\n";
   std::ofstream(directory + "/cpu.cfs_quota_us") << "150000\n";
   std::ofstream(directory + "/cpu.cfs_period_us") << "100000\n";
   std::ofstream(directory + "/cpuacct.usage") << "42\n";
-  auto cpu = ReadCgroupCpu(directory);
+  auto cpu = reader.Read(2);
   ASSERT_TRUE(cpu);
   EXPECT_DOUBLE_EQ(cpu->limit_cores, 1.5);
   EXPECT_EQ(cpu->used_ns, 42u);
   std::ofstream(directory + "/cpu.max") << "300000 100000\n";
   std::ofstream(directory + "/cpu.stat") << "usage_usec 3\nnr_periods 9\n";
-  cpu = ReadCgroupCpu(directory);
+  cpu = reader.Read(kTenSecondsNs);
+  ASSERT_TRUE(cpu);
+  EXPECT_DOUBLE_EQ(cpu->limit_cores, 1.5) << "a limit is looked at every ten seconds";
+  cpu = reader.Read(kTenSecondsNs + 2);
   ASSERT_TRUE(cpu);
   EXPECT_DOUBLE_EQ(cpu->limit_cores, 3);
   EXPECT_EQ(cpu->used_ns, 3000u);
