@@ -49,27 +49,6 @@ void AddStack(const StackShare& from, uint64_t total_ns, Finding* to) {
   to->stacks.push_back(std::move(stack));
 }
 
-// One row for stacks through the same functions: a loop is sampled at each of its instructions.
-std::vector<StackShare> MergeByFunction(const std::vector<StackShare>& shares,
-                                        FunctionStarts* starts) {
-  std::map<std::vector<uint64_t>, size_t> places;
-  std::vector<StackShare> merged;
-  for (const StackShare& share : shares) {
-    std::vector<uint64_t> functions;
-    for (size_t i = 0; i < share.frames.size(); ++i) {
-      const uint64_t pc = share.frames[i] - (i == 0 ? 0 : 1);
-      const uint64_t start = starts->StartOf(pc);
-      functions.push_back(start != 0 ? start : pc);
-    }
-    const auto [place, is_new] = places.try_emplace(functions, merged.size());
-    if (is_new) merged.push_back({share.frames, 0});
-    merged[place->second].cpu_ns += share.cpu_ns;
-  }
-  std::stable_sort(merged.begin(), merged.end(),
-                   [](const StackShare& a, const StackShare& b) { return a.cpu_ns > b.cpu_ns; });
-  return merged;
-}
-
 std::string HotSentence(const HotEpisode& episode, uint64_t length_ns) {
   std::string text = ThreadText(episode.name, episode.key.tid);
   if (episode.key.pid != g_self.pid) text += " of pid " + std::to_string(episode.key.pid);
@@ -86,7 +65,7 @@ LiveFindings::LiveFindings(const ConfigStore* config, CpuCollector* cpu, LiveThr
       cpu_(cpu),
       threads_(threads),
       uses_(cpu),
-      stacks_(MonotonicNs()),
+      stacks_(MonotonicNs(), [threads](uint64_t pc) { return threads->starts()->StartOf(pc); }),
       locks_(g_self.pid, false, &store_),
       children_(cpu, &store_),
       cgroup_(CgroupCpuDirectory()),
@@ -122,8 +101,7 @@ void LiveFindings::PutHot(const HotEpisode& episode) {
   const ThreadKey& key = episode.key;
   RememberMappings(key.pid);
   stacks_.Hold(key.pid, key.tid, episode.since_ns);
-  const std::vector<StackShare> shares =
-      MergeByFunction(stacks_.StacksOf(key.pid, key.tid), threads_->starts());
+  const std::vector<StackShare> shares = stacks_.StacksOf(key.pid, key.tid);
   const uint64_t end_ns = episode.until_ns != 0 ? episode.until_ns : episode.last_ns;
   const uint64_t length_ns = end_ns - episode.since_ns;
   Finding finding;

@@ -12,15 +12,50 @@ constexpr uint64_t kSlackNs = 600'000'000;
 
 }  // namespace
 
-void HotStacks::AddTo(Sums* sums, const std::vector<uint64_t>& frames, uint64_t cpu_ns) {
-  const auto known = sums->find(frames);
-  if (known != sums->end()) {
-    known->second += cpu_ns;
-  } else if (sums->size() < kMaxStacks) {
-    sums->emplace(frames, cpu_ns);
-  } else {
-    (*sums)[{}] += cpu_ns;
+std::vector<uint64_t> HotStacks::FunctionsOf(const std::vector<uint64_t>& frames) const {
+  std::vector<uint64_t> functions;
+  functions.reserve(frames.size());
+  for (size_t i = 0; i < frames.size(); ++i) {
+    const uint64_t pc = frames[i] - (i == 0 ? 0 : 1);
+    const uint64_t start = start_of_ ? start_of_(pc) : 0;
+    functions.push_back(start != 0 ? start : frames[i]);
   }
+  return functions;
+}
+
+// Each goes by the heaviest of its stacks.
+std::vector<StackShare> HotStacks::MergeByFunction(const Sums& sums) const {
+  const auto heavier = [](const StackShare& a, const StackShare& b) { return a.cpu_ns > b.cpu_ns; };
+  std::vector<StackShare> all;
+  for (const auto& [frames, ns] : sums) all.push_back({frames, ns});
+  std::ranges::stable_sort(all, heavier);
+  std::map<std::vector<uint64_t>, size_t> places;
+  std::vector<StackShare> merged;
+  for (StackShare& share : all) {
+    const auto [place, is_new] = places.try_emplace(FunctionsOf(share.frames), merged.size());
+    if (!is_new) {
+      merged[place->second].cpu_ns += share.cpu_ns;
+      continue;
+    }
+    merged.push_back(std::move(share));
+  }
+  std::ranges::stable_sort(merged, heavier);
+  return merged;
+}
+
+void HotStacks::MakeRoom(Sums* sums) const {
+  std::vector<StackShare> merged = MergeByFunction(*sums);
+  sums->clear();
+  for (size_t i = 0; i < merged.size(); ++i) {
+    if (i >= kMaxStacks / 2) merged[i].frames.clear();
+    (*sums)[std::move(merged[i].frames)] += merged[i].cpu_ns;
+  }
+}
+
+// One place is kept for "other".
+void HotStacks::AddTo(Sums* sums, const std::vector<uint64_t>& frames, uint64_t cpu_ns) const {
+  if (sums->size() >= kMaxStacks - 1 && !sums->contains(frames)) MakeRoom(sums);
+  (*sums)[frames] += cpu_ns;
 }
 
 void HotStacks::OnDelta(const FoldDelta& delta) {
@@ -82,13 +117,9 @@ void HotStacks::Hold(int pid, int tid, uint64_t since_ns) {
 void HotStacks::Release(int pid, int tid) { threads_.erase({pid, tid}); }
 
 std::vector<StackShare> HotStacks::StacksOf(int pid, int tid) const {
-  std::vector<StackShare> stacks;
   const auto known = threads_.find({pid, tid});
-  if (known == threads_.end()) return stacks;
-  for (const auto& [frames, ns] : known->second.held_sums) stacks.push_back({frames, ns});
-  std::stable_sort(stacks.begin(), stacks.end(),
-                   [](const StackShare& a, const StackShare& b) { return a.cpu_ns > b.cpu_ns; });
-  return stacks;
+  if (known == threads_.end()) return {};
+  return MergeByFunction(known->second.held_sums);
 }
 
 std::vector<uint64_t> HotStacks::LastStackOf(int pid, int tid) const {

@@ -4,11 +4,14 @@
 //
 // Each of the busiest threads since the fold before has a bucket for that time;
 // the last kBuckets are kept, and of a thread that is held, the sum of everything since. Memory: at
-// most kMaxThreads × kMaxStacks stacks; what is beyond goes into "other".
+// most kMaxThreads × (kBuckets + 1) × kMaxStacks stacks. A loop is sampled at each of its
+// instructions, so where there are more, those through the same functions become one; then the
+// lighter half goes into "other".
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -29,7 +32,11 @@ class HotStacks : public FoldSink {
   static constexpr size_t kMaxThreads = 16;
   static constexpr size_t kMaxStacks = 64;
 
-  explicit HotStacks(uint64_t now_ns) : folded_ns_(now_ns) {}
+  // Where the function that holds a pc begins; 0: not known.
+  using StartOf = std::function<uint64_t(uint64_t pc)>;
+
+  explicit HotStacks(uint64_t now_ns, StartOf start_of = {})
+      : start_of_(std::move(start_of)), folded_ns_(now_ns) {}
 
   void OnDelta(const FoldDelta& delta) override;
   void OnLost(Kind, DropReason, uint64_t, uint64_t) override {}
@@ -39,7 +46,8 @@ class HotStacks : public FoldSink {
   void Hold(int pid, int tid, uint64_t since_ns);
   void Release(int pid, int tid);
 
-  // Heaviest first, of a thread that is held. The newest samples of a thread, if it is busy.
+  // One for each way through functions, heaviest first, of a thread that is held. The newest
+  // samples of a thread, if it is busy.
   [[nodiscard]] std::vector<StackShare> StacksOf(int pid, int tid) const;
   [[nodiscard]] std::vector<uint64_t> LastStackOf(int pid, int tid) const;
 
@@ -62,8 +70,12 @@ class HotStacks : public FoldSink {
   };
 
   [[nodiscard]] uint64_t BusiestButFew() const;
-  static void AddTo(Sums* sums, const std::vector<uint64_t>& frames, uint64_t cpu_ns);
+  void AddTo(Sums* sums, const std::vector<uint64_t>& frames, uint64_t cpu_ns) const;
+  void MakeRoom(Sums* sums) const;
+  [[nodiscard]] std::vector<uint64_t> FunctionsOf(const std::vector<uint64_t>& frames) const;
+  [[nodiscard]] std::vector<StackShare> MergeByFunction(const Sums& sums) const;
 
+  const StartOf start_of_;
   std::map<std::pair<int, int>, Thread> threads_;
   uint64_t folded_ns_;
 };

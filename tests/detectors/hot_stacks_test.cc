@@ -83,5 +83,33 @@ TEST_F(HotStacksTest, AreBoundedWhateverIsBurnt) {
   EXPECT_EQ(sum_ns, 40 * kSecond);  // what has no stack of its own is in "other"
 }
 
+// 500 instructions of one function, and now and then one of another.
+TEST(HotStacks, ALoopIsOneStackHoweverManyInstructionsOfItAreSeen) {
+  HotStacks stacks(0, [](uint64_t pc) { return pc & ~uint64_t{0xfff}; });
+  uint64_t now_ns = 0;
+  const auto burn = [&](uint64_t leaf) {
+    const std::vector<uint64_t> frames = {leaf, 0x700123};
+    FoldDelta delta;
+    delta.frames = frames;
+    delta.thread.pid = 7;
+    delta.thread.tid = 1;
+    delta.kind = Kind::kCpu;
+    delta.events = 1;
+    delta.amount = kSecond / 100;
+    stacks.OnDelta(delta);
+  };
+  for (uint64_t second = 0; second < 10; ++second) {
+    for (uint64_t i = 0; i < 90; ++i) burn(0x500000 + (second * 90 + i) % 500 * 4);
+    for (uint64_t i = 0; i < 10; ++i) burn(0x900000 + i);
+    stacks.OnFoldEnd(now_ns += kSecond);
+    stacks.Hold(7, 1, 0);
+  }
+  const auto shares = stacks.StacksOf(7, 1);
+  ASSERT_EQ(shares.size(), 2u);
+  EXPECT_EQ(shares[0].frames[0] & ~uint64_t{0xfff}, 0x500000u);
+  EXPECT_EQ(shares[0].cpu_ns, 9 * kSecond);
+  EXPECT_EQ(shares[1].cpu_ns, kSecond);
+}
+
 }  // namespace
 }  // namespace sonde

@@ -39,5 +39,5 @@ def run(lab):
     lab.note(f"over {lab.wait_for(lambda: 'over' in lab.log('python3'))}")
     check_hot(lab, "after the thread ended", tid, functions, least=0.7, name="busy-one")
     check_later(lab, "after the thread ended", process.pid, tid, functions[0], least=0.7)
-    lab.note(f"ended with {process.wait(60)}")
+    lab.note(f"ended with {process.wait(60 + PAUSE_S)}")
     lab.note(re.sub(r"busy \d+", "busy", lab.log("python3")))
