@@ -46,7 +46,7 @@ extern "C" __attribute__((visibility("hidden"), used)) sonde::life::StartRoutine
 SONDE_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
                                 void* (*function)(void*), void* argument) {
   sonde::life::NoteThreadCreation();
-  const sonde::HookStack creator = sonde::life::NoteCreator(sonde::ThisHookFrame());
+  const sonde::life::Creator creator = sonde::life::NoteCreator(sonde::ThisHookFrame());
   void* record = sonde::life::ClaimStart(function, argument, creator);
   int error = 0;
   if (record == nullptr) {
@@ -65,7 +65,7 @@ SONDE_EXPORT int thrd_create(thrd_t* thread, thrd_start_t function, void* argume
   auto* real = real_thrd_create.get();
   if (real == nullptr) return thrd_error;  // a libc older than C11 threads
   sonde::life::NoteThreadCreation();
-  const sonde::HookStack creator = sonde::life::NoteCreator(sonde::ThisHookFrame());
+  const sonde::life::Creator creator = sonde::life::NoteCreator(sonde::ThisHookFrame());
   void* record = sonde::life::ClaimStart(
       reinterpret_cast<void* (*)(void*)>(reinterpret_cast<void*>(function)), argument, creator);
   int result = thrd_success;

@@ -64,7 +64,7 @@ void LiveCreators::Sweep() {
   for (uint32_t slot = 0; slot < ThreadOrigins::kSlots; ++slot) {
     ThreadOrigin origin;
     if (!SweepThreadOrigin(TreeThreadOrigins(), slot, &origin)) continue;
-    ++live_[{origin.pid, origin.stack}];
+    live_[{origin.pid, origin.stack}] += origin.weight;
     if (origin.pid == g_self.pid) creator_of_[origin.tid] = origin.stack;
   }
   g_creators->SetLive(live_);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/threads.h"
 
+#include <time.h>
+
 #include <atomic>
 #include <cstdint>
 
@@ -9,6 +11,7 @@
 #include "agent/life/self_timer.h"
 #include "agent/life/tree.h"
 #include "agent/life/yield.h"
+#include "collectors/safe/creator_draw.h"
 #include "collectors/safe/sys.h"
 #include "collectors/safe/thread_origins.h"
 
@@ -21,6 +24,7 @@ struct alignas(64) StartRecord {
   std::atomic<bool> used;
   uint32_t weight;   // how many threads this one speaks for; 0: it does not arm itself
   uint64_t creator;  // hash of the stack that makes it; 0: not known
+  uint32_t creator_weight;
   void* (*function)(void*);
   void* argument;
 };
@@ -30,6 +34,14 @@ constinit std::atomic<uint32_t> g_made_threads{0};
 constinit std::atomic<bool> g_news_wanted{false};
 constinit std::atomic<bool> g_news{false};
 constinit pthread_t g_main_thread = 0;
+constinit CreatorDraw g_creator_draw;
+
+// Without a system call where there is a vdso; a few milliseconds old.
+uint64_t CoarseNowNs() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
 
 // Once, until the agent asks again: a host that makes many threads wakes nobody.
 void TellOfThread() {
@@ -65,17 +77,23 @@ void ForgetHostThreads() {
 }
 
 // Malloc-safe: may not allocate or block.
-HookStack NoteCreator(const HookFrame& caller) {
+Creator NoteCreator(const HookFrame& caller) {
   if (!HookCounts(HookUse::kThreads)) return {};
-  return EnterHookStack(caller, Kind::kThread, 1, 1);
+  Creator creator;
+  creator.weight = g_creator_draw.Draw(CoarseNowNs());
+  if (creator.weight != 0)
+    creator.stack = EnterHookStack(caller, Kind::kThread, creator.weight, creator.weight);
+  return creator;
 }
 
-void CountCreation(const HookStack& creator) { CountHookStack(creator, Kind::kThread, 1, 1); }
+void CountCreation(const Creator& creator) {
+  CountHookStack(creator.stack, Kind::kThread, creator.weight, creator.weight);
+}
 
 // Malloc-safe: may not allocate or block.
-void* ClaimStart(void* (*function)(void*), void* argument, const HookStack& creator) {
+void* ClaimStart(void* (*function)(void*), void* argument, const Creator& creator) {
   const uint32_t weight = Collecting() ? DrawSelfArming() : 0;
-  if (weight == 0 && creator.hash == 0) return nullptr;
+  if (weight == 0 && creator.stack.hash == 0) return nullptr;
   const uint32_t from = g_next.fetch_add(1, std::memory_order_relaxed);
   for (uint32_t i = 0; i < 8; ++i) {
     StartRecord& record = g_records[(from + i) % kRecords];
@@ -83,7 +101,8 @@ void* ClaimStart(void* (*function)(void*), void* argument, const HookStack& crea
     // Acquire pairs with the release in BeginThread and DropStart.
     if (!record.used.compare_exchange_strong(expected, true, std::memory_order_acquire)) continue;
     record.weight = weight;
-    record.creator = creator.hash;
+    record.creator = creator.stack.hash;
+    record.creator_weight = creator.weight;
     record.function = function;
     record.argument = argument;
     return &record;
@@ -100,9 +119,10 @@ StartRoutine BeginThread(void* record) {
   const StartRoutine routine{start->function, start->argument};
   const uint32_t weight = start->weight;
   const uint64_t creator = start->creator;
+  const uint32_t creator_weight = start->creator_weight;
   start->used.store(false, std::memory_order_release);
   if (creator != 0) {
-    EnterThreadOrigin(TreeThreadOrigins(), g_self.pid, sys::Gettid(), creator);
+    EnterThreadOrigin(TreeThreadOrigins(), g_self.pid, sys::Gettid(), creator, creator_weight);
   }
   if (weight != 0) ArmNewThread(weight);
   return routine;

@@ -35,14 +35,20 @@ uint32_t ThreadsMade();
 void AskForThreadNews(bool wanted);
 bool TakeThreadNews();
 
-// The stack that is about to make a thread; nothing where nobody wants to know. Once the thread is
-// there it is counted. Malloc-safe: may not allocate or block.
-HookStack NoteCreator(const HookFrame& caller);
-void CountCreation(const HookStack& creator);
+// The stack that is about to make a thread, and for how many threads it stands (creator_draw.h);
+// hash 0: nobody wants to know, or this one is left out.
+struct Creator {
+  HookStack stack;
+  uint32_t weight = 1;  // a power of two
+};
+
+// Once the thread is there it is counted. Malloc-safe: may not allocate or block.
+Creator NoteCreator(const HookFrame& caller);
+void CountCreation(const Creator& creator);
 
 // A record that carries function and argument to the new thread, or null when new threads need
 // nothing from us. Malloc-safe: may not allocate or block.
-void* ClaimStart(void* (*function)(void*), void* argument, const HookStack& creator);
+void* ClaimStart(void* (*function)(void*), void* argument, const Creator& creator);
 void DropStart(void* record);
 
 // First thing in the new thread: frees the record, notes who made the thread and, where no sweep

@@ -3,25 +3,37 @@
 
 #include <errno.h>
 
+#include <bit>
+
 #include "collectors/safe/sys.h"
 
 namespace sonde {
 namespace {
 
-constexpr uint64_t kIdMask = (uint64_t{1} << 31) - 1;
+constexpr uint64_t kIdMask = (uint64_t{1} << 29) - 1;
 constexpr uint64_t kWriting = 1;
+constexpr uint64_t kWeightMask = 31 << 1;
+constexpr uint64_t kNotIdentity = kWeightMask | kWriting;
 constexpr uint32_t kGroups = ThreadOrigins::kSlots / ThreadOrigins::kWays;
 
 // Malloc-safe: may not allocate or block.
 constexpr uint64_t Word(int32_t pid, int32_t tid) {
-  return (static_cast<uint64_t>(pid) & kIdMask) << 33 | (static_cast<uint64_t>(tid) & kIdMask) << 2;
+  return (static_cast<uint64_t>(pid) & kIdMask) << 35 | (static_cast<uint64_t>(tid) & kIdMask) << 6;
 }
 
 // Malloc-safe: may not allocate or block.
-constexpr int32_t PidOf(uint64_t word) { return static_cast<int32_t>(word >> 33); }
+constexpr int32_t PidOf(uint64_t word) { return static_cast<int32_t>(word >> 35); }
 
 // Malloc-safe: may not allocate or block.
-constexpr int32_t TidOf(uint64_t word) { return static_cast<int32_t>(word >> 2 & kIdMask); }
+constexpr int32_t TidOf(uint64_t word) { return static_cast<int32_t>(word >> 6 & kIdMask); }
+
+// Malloc-safe: may not allocate or block.
+constexpr uint32_t WeightOf(uint64_t word) { return uint32_t{1} << (word >> 1 & 31); }
+
+// Malloc-safe: may not allocate or block.
+constexpr uint64_t WeightBits(uint32_t weight) {
+  return static_cast<uint64_t>(std::countr_zero(weight)) << 1 & kWeightMask;
+}
 
 // Malloc-safe: may not allocate or block. Who may not be asked about is there.
 bool IsGone(uint64_t word) { return sys::Call(SYS_tgkill, PidOf(word), TidOf(word), 0L) == -ESRCH; }
@@ -38,7 +50,7 @@ ThreadOrigins::Slot* ChooseSlot(ThreadOrigins::Slot* group, uint64_t who, uint64
   ThreadOrigins::Slot* free = nullptr;
   for (uint32_t way = 0; way < ThreadOrigins::kWays; ++way) {
     const uint64_t word = group[way].who.Load();
-    if ((word & ~kWriting) == who) return *seen = word, &group[way];
+    if ((word & ~kNotIdentity) == who) return *seen = word, &group[way];
     if (word == 0 && free == nullptr) free = &group[way];
   }
   if (free != nullptr) return *seen = 0, free;
@@ -54,7 +66,8 @@ ThreadOrigins::Slot* ChooseSlot(ThreadOrigins::Slot* group, uint64_t who, uint64
 
 }  // namespace
 
-void EnterThreadOrigin(ThreadOrigins* origins, int32_t pid, int32_t tid, uint64_t stack) {
+void EnterThreadOrigin(ThreadOrigins* origins, int32_t pid, int32_t tid, uint64_t stack,
+                       uint32_t weight) {
   constexpr int kAttempts = 4;
   ThreadOrigins::Slot* const group = GroupOf(origins, tid);
   const uint64_t who = Word(pid, tid);
@@ -64,7 +77,7 @@ void EnterThreadOrigin(ThreadOrigins* origins, int32_t pid, int32_t tid, uint64_
     if (slot == nullptr) break;
     if (!slot->who.Cas(seen, who | kWriting)) continue;
     slot->stack.Store(stack);
-    slot->who.Store(who);
+    slot->who.Store(who | WeightBits(weight));
     return;
   }
   origins->lost.Add(1);
@@ -74,9 +87,10 @@ uint64_t FindThreadOrigin(ThreadOrigins* origins, int32_t pid, int32_t tid) {
   ThreadOrigins::Slot* const group = GroupOf(origins, tid);
   const uint64_t who = Word(pid, tid);
   for (uint32_t way = 0; way < ThreadOrigins::kWays; ++way) {
-    if (group[way].who.Load() != who) continue;
+    const uint64_t word = group[way].who.Load();
+    if ((word & ~kWeightMask) != who) continue;
     const uint64_t stack = group[way].stack.Load();
-    if (group[way].who.Load() == who) return stack;
+    if (group[way].who.Load() == word) return stack;
   }
   return 0;
 }
@@ -90,7 +104,7 @@ bool SweepThreadOrigin(ThreadOrigins* origins, uint32_t index, ThreadOrigin* out
     static_cast<void>(slot.who.Cas(word, 0));
     return false;
   }
-  *out = {PidOf(word), TidOf(word), slot.stack.Load()};
+  *out = {PidOf(word), TidOf(word), slot.stack.Load(), WeightOf(word)};
   return (word & kWriting) == 0 && slot.who.Load() == word;
 }
 

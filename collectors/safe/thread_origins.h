@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which stack made which thread, for the threads that live now: tid → hash of the creating stack,
 // whose frames the cold side knows by the fold (Kind::kThread). One table for the process tree, in
-// memory that its processes share.
+// memory that its processes share. Where threads are made by the thousand only some are entered;
+// each says for how many it stands.
 //
 // A new thread enters itself; it cannot say when it ends. So who finds no free place asks the
 // kernel which of the threads in the way are gone (tgkill with signal 0, which is sent to nobody),
@@ -19,9 +20,9 @@ struct ThreadOrigins {
   static constexpr uint32_t kSlots = 4096;
   static constexpr uint32_t kWays = 8;  // places that a tid may have: two cache lines
 
-  // The lower bit of `who` is set while the entry is being written.
+  // The lowest bit of `who` is set while the entry is being written. Linux has no pid above 2^22.
   struct Slot {
-    Shared<uint64_t> who;    // pid:31 | tid:31 | unused:1 | writing:1; 0: free
+    Shared<uint64_t> who;    // pid:29 | tid:29 | log2 of weight:5 | writing:1; 0: free
     Shared<uint64_t> stack;  // hash, of HookStack
   };
   Slot slots[kSlots];
@@ -33,10 +34,12 @@ struct ThreadOrigin {
   int32_t pid = 0;
   int32_t tid = 0;
   uint64_t stack = 0;
+  uint32_t weight = 1;  // threads that it stands for
 };
 
-// Malloc-safe: may not allocate or block. First thing in a new thread.
-void EnterThreadOrigin(ThreadOrigins* origins, int32_t pid, int32_t tid, uint64_t stack);
+// Malloc-safe: may not allocate or block. First thing in a new thread. `weight`: a power of two.
+void EnterThreadOrigin(ThreadOrigins* origins, int32_t pid, int32_t tid, uint64_t stack,
+                       uint32_t weight = 1);
 
 // Cold path only. The hash of the stack that made this thread; 0: unknown.
 uint64_t FindThreadOrigin(ThreadOrigins* origins, int32_t pid, int32_t tid);
