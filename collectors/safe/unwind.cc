@@ -4,6 +4,7 @@
 // how a walk ends. Each does the whole of its frame; they share only the state in Walk.
 #include "collectors/safe/unwind.h"
 
+#include "collectors/safe/unwind_code.h"
 #include "collectors/safe/unwind_probe.h"
 
 namespace sonde {
@@ -13,7 +14,11 @@ constexpr uint64_t kPageSize = kProbePageSize;
 constexpr uint64_t kWord = 8;
 // Code after an epilogue still finds rbp below rsp: the kernel leaves these bytes alone.
 constexpr uint64_t kRedZone = 128;
-constexpr uint32_t kLongestCall = 7;
+// A larger frame is rather another stack, that of the fiber's creator.
+constexpr uint64_t kLargestFrame = uint64_t{256} << 10;
+// Where a process may have code.
+constexpr uint64_t kLowestCode = uint64_t{1} << 16;
+constexpr uint64_t kHighestCode = uint64_t{1} << 47;
 constexpr uint64_t kNoLimit = ~uint64_t{0} & ~(kWord - 1);
 // Offset of the general registers in ucontext_t: uc_flags, uc_link, uc_stack come before.
 constexpr uint64_t kGregsInUcontext = 40;
@@ -110,6 +115,7 @@ void GoTo(Walk& walk, uint64_t return_address, uint64_t sp) {
   walk.after = return_address;
   walk.sp = sp;
   walk.exact = false;
+  walk.end = StackEnd::kDepthLimit;  // if no other way is found to end
 }
 
 // Async-signal-safe.
@@ -121,58 +127,59 @@ bool End(Walk& walk, StackEnd end) {
 // Async-signal-safe.
 bool InKnownCode(const Walk& walk, uint64_t pc) { return walk.index->Find(pc) != nullptr; }
 
-// Whether these bytes end in a call: the last byte of one with a 32-bit target is 4 bytes after its
-// opcode e8; an indirect one is ff /2. Async-signal-safe.
-bool EndInCall(const uint8_t* code) {
-  if (code[2] == 0xe8) return true;
-  for (unsigned i : {0u, 1u, 3u, 4u, 5u}) {  // lengths 7, 6, 4, 3, 2
-    if (code[i] == 0xff && (code[i + 1] & 0x38) == 0x10) return true;
-  }
-  return code[1] == 0xff && (code[2] & 0x38) == 0x10;
-}
-
-// On the cold side nobody runs the code that is looked at: it may go at any moment. Not inlined, as
-// handlers have no room for what they never use. Async-signal-safe.
-__attribute__((noinline)) bool ReadsAsCall(const CopiedStack& copy, uint64_t start) {
-  uint8_t code[kLongestCall];
-  return copy.read_code(copy.context, start, code, sizeof(code)) && EndInCall(code);
-}
-
-// The code bytes before `address` are a call, as far as they can be read. Async-signal-safe.
-bool FollowsCall(const Walk& walk, uint64_t address) {
-  const UnwindModule* module = walk.index->Find(address - 1);
-  if (module == nullptr || address - module->low < kLongestCall) return false;
-  const uint64_t start = address - kLongestCall;
-  if (walk.copy != nullptr) return ReadsAsCall(*walk.copy, start);
-  if (!PageReadable(start & ~(kPageSize - 1)) || !PageReadable((address - 1) & ~(kPageSize - 1))) {
-    return false;
-  }
-  return EndInCall(reinterpret_cast<const uint8_t*>(start));
-}
-
-// Takes the word at `slot` for the return address, if code is known before it that ends in a call.
 // Async-signal-safe.
-bool StepToReturnAddressAt(Walk& walk, uint64_t slot) {
-  uint64_t return_address;
-  if (!ReadWord(walk, slot, &return_address)) return false;
-  if (!InKnownCode(walk, return_address - 1) || !FollowsCall(walk, return_address)) return false;
-  GoTo(walk, return_address, slot + kWord);
-  return true;
+bool FollowsCall(const Walk& walk, uint64_t address) {
+  return FollowsCall(*walk.index, walk.copy, address);
 }
 
-// Frame 0 in code without rules: it may not have touched its stack yet (or a call to nowhere has
-// led here), or only just pushed the caller's rbp. Async-signal-safe.
-bool StepLeaf(Walk& walk) {
-  if (StepToReturnAddressAt(walk, walk.sp)) return true;
-  uint64_t pushed;
-  if (!ReadWord(walk, walk.sp, &pushed) || pushed != walk.rbp) return false;
-  return StepToReturnAddressAt(walk, walk.sp + kWord);
+// Whether the word at `slot` is a return address: code is known before it that ends in a call.
+// Async-signal-safe.
+bool IsReturnAddress(Walk& walk, uint64_t slot, uint64_t* value) {
+  return ReadWord(walk, slot, value) && InKnownCode(walk, *value - 1) && FollowsCall(walk, *value);
+}
+
+// Where frame 0 in code without rules has its return address if it has no frame: it may not have
+// touched its stack yet (or a call to nowhere has led here), or only just pushed the caller's rbp.
+// 0: not there. Async-signal-safe.
+uint64_t ReturnSlotOfLeaf(Walk& walk) {
+  if (walk.sp % kWord != 0) return 0;
+  uint64_t value;
+  if (IsReturnAddress(walk, walk.sp, &value)) return walk.sp;
+  if (!ReadWord(walk, walk.sp, &value) || value != walk.rbp) return 0;
+  return IsReturnAddress(walk, walk.sp + kWord, &value) ? walk.sp + kWord : 0;
+}
+
+// Async-signal-safe.
+bool IsChained(const Walk& walk, uint64_t frame, uint64_t saved) {
+  return saved > frame && saved % kWord == 0 && saved < walk.limit - kWord;
+}
+
+// Whether the frames that `frame` is chained to come to a return address in known code. Code that
+// was compiled since the index was made is believed between two that are known. Async-signal-safe.
+bool LeadsToKnownCode(Walk& walk, uint64_t frame) {
+  constexpr int kFarthest = 32;
+  for (int i = 0; i < kFarthest; ++i) {
+    uint64_t saved, return_address;
+    if (!ReadWord(walk, frame, &saved) || !ReadWord(walk, frame + kWord, &return_address)) break;
+    if (InKnownCode(walk, return_address - 1)) return FollowsCall(walk, return_address);
+    if (!IsChained(walk, frame, saved) || saved - frame > kLargestFrame) break;
+    frame = saved;
+  }
+  return false;
+}
+
+// A caller that keeps no frame pointer has anything in rbp: then the call before the return address
+// has to vouch for the frame. Async-signal-safe.
+bool IsFrame(Walk& walk, uint64_t frame, uint64_t saved, uint64_t return_address) {
+  const bool chained = IsChained(walk, frame, saved);
+  if (InKnownCode(walk, return_address - 1)) return chained || FollowsCall(walk, return_address);
+  if (!chained || return_address - kLowestCode >= kHighestCode - kLowestCode) return false;
+  ++walk.unknown_pcs;
+  return LeadsToKnownCode(walk, saved);
 }
 
 // Async-signal-safe.
 bool StepFramePointer(Walk& walk) {
-  // A larger frame is rather another stack, that of the fiber's creator.
-  constexpr uint64_t kLargestFrame = uint64_t{256} << 10;
   const uint64_t frame = walk.rbp;
   if (frame < walk.sp || frame - walk.sp > kLargestFrame || frame >= walk.limit - kWord ||
       frame % kWord != 0) {
@@ -183,21 +190,22 @@ bool StepFramePointer(Walk& walk) {
     return false;
   }
   if (return_address == 0) return End(walk, StackEnd::kRoot);
-  // A caller that keeps no frame pointer has anything in rbp: then the call before the return
-  // address has to vouch for the frame.
-  const bool chained = saved > frame && saved % kWord == 0 && saved < walk.limit;
-  if (!InKnownCode(walk, return_address - 1) || (!chained && !FollowsCall(walk, return_address))) {
-    return End(walk, StackEnd::kNoUnwindData);
-  }
+  if (!IsFrame(walk, frame, saved, return_address)) return End(walk, StackEnd::kNoUnwindData);
   walk.rbp = saved;
   GoTo(walk, return_address, frame + 2 * kWord);
   return true;
 }
 
-// Async-signal-safe.
+// A frame keeps what older calls have left in it, also return addresses, and one of them may lie at
+// rsp: so a function that has made a frame is left by its frame pointer. Async-signal-safe.
 bool StepWithoutRule(Walk& walk) {
-  if (walk.exact && walk.sp % kWord == 0 && StepLeaf(walk)) return true;
-  return StepFramePointer(walk);
+  const uint64_t slot = walk.exact ? ReturnSlotOfLeaf(walk) : 0;
+  if (slot == 0) return StepFramePointer(walk);
+  if (HasMadeFrame(*walk.index, walk.copy, walk.after - 1) && StepFramePointer(walk)) return true;
+  uint64_t return_address;
+  if (!ReadWord(walk, slot, &return_address)) return false;
+  GoTo(walk, return_address, slot + kWord);
+  return true;
 }
 
 // A walk that is cut sees one missing table; its callers' are asked for in one go, by what looks

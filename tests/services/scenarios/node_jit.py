@@ -11,7 +11,9 @@ console.log(driver(Date.now() + 8000));
 
 
 def run(lab):
-    process = lab.start(["node", "--perf-basic-prof", "--interpreted-frames-native-stack", lab.write("work.js", WORK)])
+    # A function that is inlined into its caller has no frame.
+    process = lab.start(["node", "--perf-basic-prof", "--interpreted-frames-native-stack", "--no-turbo-inlining",
+                         lab.write("work.js", WORK)])
     lab.wait_for(lambda: "ready" in lab.log("node"))
     lab.profile(seconds=4, functions={"hotInJavaScript": 0.5})
     lab.note(f"ended with {process.wait(60)}")

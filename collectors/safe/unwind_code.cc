@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/safe/unwind_code.h"
+
+#include "collectors/safe/unwind_probe.h"
+
+namespace sonde {
+namespace {
+
+constexpr uint64_t kPage = kProbePageSize;
+constexpr uint32_t kLongestCall = 7;
+constexpr uint64_t kScanned = 4096;
+// push %rbp; mov %rsp,%rbp, the move in either of its encodings.
+constexpr uint64_t kPrologueBytes = 4;
+
+enum class Found : uint8_t { kNothing, kPrologue, kBoundary };
+
+// Whether these bytes end in a call: the last byte of one with a 32-bit target is 4 bytes after its
+// opcode e8; an indirect one is ff /2. Async-signal-safe.
+bool EndInCall(const uint8_t* code) {
+  if (code[2] == 0xe8) return true;
+  for (unsigned i : {0u, 1u, 3u, 4u, 5u}) {  // lengths 7, 6, 4, 3, 2
+    if (code[i] == 0xff && (code[i + 1] & 0x38) == 0x10) return true;
+  }
+  return code[1] == 0xff && (code[2] & 0x38) == 0x10;
+}
+
+// Async-signal-safe.
+bool IsPrologue(const uint8_t* code) {
+  return code[0] == 0x55 && code[1] == 0x48 &&
+         ((code[2] == 0x89 && code[3] == 0xe5) || (code[2] == 0x8b && code[3] == 0xec));
+}
+
+// What assemblers and JIT compilers put between two functions: int3, or a ret and padding that
+// nothing but the next function follows. Async-signal-safe.
+bool IsBoundary(const uint8_t* code) {
+  if (code[0] == 0xcc) return code[1] == 0xcc;
+  const bool padding = code[1] == 0xcc || code[1] == 0x90 || (code[1] == 0x66 && code[2] == 0x90) ||
+                       (code[1] == 0x0f && code[2] == 0x1f);
+  return code[0] == 0xc3 && padding;
+}
+
+// The last prologue or boundary that lies whole in the `size` bytes. Async-signal-safe.
+Found ScanBack(const uint8_t* code, uint64_t size) {
+  if (size < kPrologueBytes) return Found::kNothing;
+  const uint8_t* const last = code + size - kPrologueBytes;
+  if (IsBoundary(last + 1) || (last[2] == 0xcc && last[3] == 0xcc)) return Found::kBoundary;
+  for (const uint8_t* bytes = last; bytes >= code; --bytes) {
+    if (IsPrologue(bytes)) return Found::kPrologue;
+    if (IsBoundary(bytes)) return Found::kBoundary;
+  }
+  return Found::kNothing;
+}
+
+// The frame is being left at code[2]: a ret comes at once, or rbp has just become the caller's
+// again (pop %rbp, leave). c9 is also how a register's operation on rcx ends. Async-signal-safe.
+bool IsLeaving(const uint8_t* code) {
+  const bool operand = code[0] < 0x40 || (code[0] & 0xf0) == 0x80;
+  const bool restored = code[1] == 0x5d || (code[1] == 0xc9 && !operand);
+  return restored || code[2] == 0xc3 || code[2] == 0xc2;
+}
+
+// Async-signal-safe. A piece of the page of `pc`, and one of the page before.
+bool HasMadeFrameHere(uint64_t low, uint64_t pc) {
+  const uint64_t page = pc & ~(kPage - 1);
+  if (!PageReadable(page)) return false;
+  const auto* const code = reinterpret_cast<const uint8_t*>(pc);
+  const uint64_t from = low > page ? low : page;
+  if (pc - from >= 2 && IsLeaving(code - 2)) return false;
+  const Found here = ScanBack(reinterpret_cast<const uint8_t*>(from), pc - from);
+  if (here != Found::kNothing) return here == Found::kPrologue;
+  if (from <= low || !PageReadable(page - kPage)) return false;
+  const uint64_t earlier = pc - kScanned > low ? pc - kScanned : low;
+  const uint64_t end = page + kPrologueBytes - 1 < pc ? page + kPrologueBytes - 1 : pc;
+  return ScanBack(reinterpret_cast<const uint8_t*>(earlier), end - earlier) == Found::kPrologue;
+}
+
+// Not inlined, as handlers have no room for what they never use. Async-signal-safe.
+__attribute__((noinline)) bool ReadsAsCall(const CopiedStack& copy, uint64_t start) {
+  uint8_t code[kLongestCall];
+  return copy.read_code(copy.context, start, code, sizeof(code)) && EndInCall(code);
+}
+
+// The same in pieces that overlap by all but one byte of a prologue. Async-signal-safe.
+__attribute__((noinline)) bool HadMadeFrame(const CopiedStack& copy, uint64_t low, uint64_t pc) {
+  constexpr uint64_t kPiece = 512;
+  uint8_t code[kPiece];
+  if (pc - low < 2 || !copy.read_code(copy.context, pc - 2, code, 3)) return false;
+  if (IsLeaving(code)) return false;
+  const uint64_t lowest = pc - low > kScanned ? pc - kScanned : low;
+  for (uint64_t end = pc; end - lowest >= kPrologueBytes;) {
+    const uint64_t from = end - lowest > kPiece ? end - kPiece : lowest;
+    if (!copy.read_code(copy.context, from, code, end - from)) return false;
+    const Found found = ScanBack(code, end - from);
+    if (found != Found::kNothing) return found == Found::kPrologue;
+    if (from == lowest) return false;
+    end = from + kPrologueBytes - 1;
+  }
+  return false;
+}
+
+}  // namespace
+
+// Async-signal-safe.
+bool FollowsCall(const UnwindIndex& index, const CopiedStack* copy, uint64_t address) {
+  const UnwindModule* module = index.Find(address - 1);
+  if (module == nullptr || address - module->low < kLongestCall) return false;
+  const uint64_t start = address - kLongestCall;
+  if (copy != nullptr) return ReadsAsCall(*copy, start);
+  if (!PageReadable(start & ~(kPage - 1)) || !PageReadable((address - 1) & ~(kPage - 1))) {
+    return false;
+  }
+  return EndInCall(reinterpret_cast<const uint8_t*>(start));
+}
+
+// Async-signal-safe. Code that the index does not know is looked at no further than its page.
+bool HasMadeFrame(const UnwindIndex& index, const CopiedStack* copy, uint64_t pc) {
+  const UnwindModule* module = index.Find(pc);
+  const uint64_t low = module != nullptr ? module->low : pc & ~(kPage - 1);
+  return copy != nullptr ? HadMadeFrame(*copy, low, pc) : HasMadeFrameHere(low, pc);
+}
+
+}  // namespace sonde
