@@ -26,6 +26,11 @@ if(SONDE_SANITIZE)
   add_link_options(-fsanitize=${SONDE_SANITIZE})
 endif()
 
+option(SONDE_FUZZ "Build the libFuzzer programs; for clang, the preset fuzz" OFF)
+if(SONDE_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link -fno-sanitize-recover=all)
+endif()
+
 # For our own targets; third-party code keeps its own warnings.
 function(sonde_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Werror -Wshadow -Wconversion
