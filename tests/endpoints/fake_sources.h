@@ -81,6 +81,7 @@ class FakeSources final : public AgentSources {
   ContentionSource* Contention() override { return &contention_; }
   FakeContention& contention() { return contention_; }
   WallSource* Wall() override { return &wall_; }
+  FakeWall& wall() { return wall_; }
 
   bool on() const { return on_; }
   void Switch(bool on) {

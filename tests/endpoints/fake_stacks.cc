@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <utility>
+
 #include "tests/endpoints/fake_sources.h"
 
 namespace sonde::testing {
@@ -58,9 +60,13 @@ namespace {
 
 class FakeWallCapture final : public WallCapture {
  public:
-  FakeWallCapture(FakeThreads* threads, uint64_t period_ns)
-      : reader_(threads->Reader()), wall_(period_ns, 0) {}
-  uint64_t Observe(uint64_t now_ns) override { return wall_.Observe(now_ns, &reader_); }
+  FakeWallCapture(FakeThreads* threads, uint64_t period_ns, std::shared_ptr<WallLooks> looks)
+      : reader_(threads->Reader()), wall_(period_ns, 0), looks_(std::move(looks)) {}
+  uint64_t Observe(uint64_t now_ns) override {
+    if (looks_->first_ns == 0) looks_->first_ns = now_ns;
+    looks_->last_ns = now_ns;
+    return wall_.Observe(now_ns, &reader_);
+  }
   const Wall& Finish(uint64_t now_ns) override {
     Observe(now_ns);
     wall_.Finish();
@@ -70,12 +76,14 @@ class FakeWallCapture final : public WallCapture {
  private:
   ThreadReader reader_;
   Wall wall_;
+  const std::shared_ptr<WallLooks> looks_;
 };
 
 }  // namespace
 
 std::unique_ptr<WallCapture> FakeWall::OpenWall(uint64_t period_ns) {
-  return std::make_unique<FakeWallCapture>(threads_, period_ns);
+  looks_ = std::make_shared<WallLooks>();
+  return std::make_unique<FakeWallCapture>(threads_, period_ns, looks_);
 }
 
 }  // namespace sonde::testing

@@ -41,14 +41,23 @@ class FakeContention final : public ContentionSource {
   int64_t reads_ = 0;
 };
 
+// When all threads were looked at; CLOCK_MONOTONIC.
+struct WallLooks {
+  uint64_t first_ns = 0;
+  uint64_t last_ns = 0;
+};
+
 // The threads of the test itself.
 class FakeWall final : public WallSource {
  public:
   explicit FakeWall(FakeThreads* threads) : threads_(threads) {}
   std::unique_ptr<WallCapture> OpenWall(uint64_t period_ns) override;
+  // Of the capture that was opened last.
+  [[nodiscard]] const WallLooks& looks() const { return *looks_; }
 
  private:
   FakeThreads* threads_;
+  std::shared_ptr<WallLooks> looks_ = std::make_shared<WallLooks>();
 };
 
 }  // namespace sonde::testing

@@ -4,41 +4,15 @@
 
 #include <string>
 
-#include "agent/endpoints/endpoint_table.h"
 #include "agent/endpoints/heap_profile.h"
-#include "profile/decode.h"
-#include "tests/endpoints/fake_sources.h"
+#include "tests/endpoints/endpoint_test.h"
 
 namespace sonde {
 namespace {
 
 constexpr int64_t kMiB = 1 << 20;
 
-class HeapEndpoint : public ::testing::Test {
- protected:
-  http::Answer Get(http::Answer (*serve)(Context&, const http::Request&), const char* query = "") {
-    http::Request request;
-    request.method = "GET";
-    request.query = query;
-    return serve(context_, request);
-  }
-  static pprof::Profile Decoded(const http::Response& response) {
-    auto decoded = pprof::Decode(response.body);
-    EXPECT_TRUE(decoded.ok()) << decoded.error();
-    return decoded.ok() ? std::move(decoded.value()) : pprof::Profile{};
-  }
-  static int64_t Sum(const pprof::Profile& profile, const std::string& type) {
-    const uint32_t index = profile.SampleTypeIndex(type);
-    int64_t sum = 0;
-    for (const pprof::Sample& sample : profile.samples) sum += sample.values.at(index);
-    return sum;
-  }
-
-  Environment environment_;
-  ConfigStore config_{environment_};
-  testing::FakeSources sources_;
-  Context context_{&sources_, &config_};
-};
+using HeapEndpoint = testing::EndpointTest;
 
 TEST_F(HeapEndpoint, HeapShowsWhatIsInUseFirst) {
   const http::Answer answer = Get(ServeHeapProfile);
