@@ -32,13 +32,6 @@ void RenderEvidence(Page* page, const CpuHeader& header, const CpuSummary& summa
   if (!header.next.empty()) page->Line("next", header.next);
 }
 
-nlohmann::json LossesToJson(const ProfileView& view) {
-  nlohmann::json losses = nlohmann::json::array();
-  for (const ReportLoss& loss : view.losses())
-    losses.push_back({{"name", loss.name}, {"value", loss.value}});
-  return losses;
-}
-
 }  // namespace
 
 std::string CpuTitle(const CpuHeader& header, const CpuSummary& summary) {

@@ -108,13 +108,6 @@ nlohmann::json RowsWithErrors(const HeapSummary& summary) {
   return list;
 }
 
-nlohmann::json LossesToJson(const ProfileView& view) {
-  nlohmann::json losses = nlohmann::json::array();
-  for (const ReportLoss& loss : view.losses())
-    losses.push_back({{"name", loss.name}, {"value", loss.value}});
-  return losses;
-}
-
 }  // namespace
 
 std::string ErrorText(double value, double error) {

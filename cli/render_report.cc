@@ -165,6 +165,13 @@ void RenderReportEvidence(Page* page, const ProfileView& view) {
              share + OneLineStack(heaviest.frames, page->text_width() - DisplayWidth(share)));
 }
 
+nlohmann::json LossesToJson(const ProfileView& view) {
+  nlohmann::json losses = nlohmann::json::array();
+  for (const ReportLoss& loss : view.losses())
+    losses.push_back({{"name", loss.name}, {"value", loss.value}});
+  return losses;
+}
+
 nlohmann::json ReportToJson(const ProfileView& view) {
   const ReportStack heaviest = view.Heaviest();
   nlohmann::json json = {

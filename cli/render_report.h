@@ -35,6 +35,9 @@ inline constexpr auto kReplaceBadUtf8 = nlohmann::json::error_handler_t::replace
 // Keys: type, unit, total, shown, by, rows or tree, threads, heaviest_stack.
 nlohmann::json ReportToJson(const ProfileView& view);
 
+// [{"name": …, "value": …}]: what stands for a loss.
+nlohmann::json LossesToJson(const ProfileView& view);
+
 // "a < b < c", cut to the width, the root's side first to go.
 std::string OneLineStack(const std::vector<std::string>& leaf_first, size_t width);
 

@@ -32,6 +32,7 @@
 #include "agent/life/timer_share.h"
 #include "agent/life/tree.h"
 #include "agent/life/tree_keeper.h"
+#include "agent/life/wall_clock.h"
 #include "agent/life/yield.h"
 #include "agent/runtime/arena.h"
 #include "agent/runtime/resolve.h"
@@ -74,12 +75,6 @@ bool KernelExpiresTimersInTheirThread() {
   const long major = std::strtol(names.release, &end, 10);
   const long minor = *end == '.' ? std::strtol(end + 1, nullptr, 10) : 0;
   return major > 5 || (major == 5 && minor >= 10);
-}
-
-int64_t UnixMs() {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
 }
 
 // Made once a process image and never destroyed: when the agent's thread pauses, a host thread may

@@ -5,6 +5,7 @@
 
 #include "agent/life/hook_switch.h"
 #include "agent/life/self.h"
+#include "agent/life/wall_clock.h"
 #include "collectors/contention.h"
 #include "collectors/safe/lock_waits.h"
 #include "collectors/safe/region_file.h"
@@ -18,13 +19,6 @@ namespace {
 
 // Made once a process image and never destroyed.
 constinit Contention* g_contention = nullptr;
-
-int64_t UnixMsOf(uint64_t monotonic_ns) {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  const int64_t now_ms = now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
-  return now_ms - static_cast<int64_t>((MonotonicNs() - monotonic_ns) / 1'000'000);
-}
 
 const char* LockName(Kind kind) {
   switch (kind) {

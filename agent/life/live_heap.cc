@@ -7,6 +7,7 @@
 
 #include "agent/life/self.h"
 #include "agent/life/tree.h"
+#include "agent/life/wall_clock.h"
 #include "collectors/allocator_symbols.h"
 #include "collectors/heap.h"
 #include "collectors/process_memory.h"
@@ -26,13 +27,6 @@ namespace {
 
 // Made once a process image and never destroyed, as the unwind tables.
 constinit HeapCollector* g_collector = nullptr;
-
-int64_t UnixMsOf(uint64_t monotonic_ns) {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  const int64_t now_ms = now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
-  return now_ms - static_cast<int64_t>((MonotonicNs() - monotonic_ns) / 1'000'000);
-}
 
 HeapSample ToSample(const HeapStack& from) {
   HeapSample to;

@@ -15,6 +15,7 @@
 #include "agent/life/self.h"
 #include "agent/life/small_reads.h"
 #include "agent/life/tree.h"
+#include "agent/life/wall_clock.h"
 #include "collectors/allocator_glibc.h"
 #include "collectors/allocator_release.h"
 #include "collectors/allocator_stats.h"
@@ -81,12 +82,6 @@ uint64_t RootOf(uint64_t number) {
   for (uint64_t next = (number + 1) / 2; next < root; next = (root + number / root) / 2)
     root = next;
   return root * root < number ? root + 1 : root;
-}
-
-int64_t UnixMs() {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
 }
 
 std::string Milliseconds(uint64_t ns) { return std::to_string((ns + 500'000) / 1'000'000) + " ms"; }

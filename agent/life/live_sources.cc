@@ -11,6 +11,7 @@
 #include "agent/life/self.h"
 #include "agent/life/small_reads.h"
 #include "agent/life/tree.h"
+#include "agent/life/wall_clock.h"
 #include "agent/runtime/arena.h"
 #include "collectors/safe/cpu_handler.h"
 #include "collectors/safe/region_file.h"
@@ -20,12 +21,6 @@ namespace sonde::life {
 namespace {
 
 constexpr uint64_t kClockTicksPerSecond = 100;
-
-int64_t UnixMs() {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
-}
 
 // Of the memory limit, for all CPU captures together. The answer is a copy, and half of the limit
 // is the arena's (agent.cc), so this fits beside everything else.
