@@ -8,7 +8,6 @@ namespace {
 
 constexpr uint64_t kPage = kProbePageSize;
 constexpr uint32_t kLongestCall = 7;
-constexpr uint64_t kScanned = 4096;
 // push %rbp; mov %rsp,%rbp, the move in either of its encodings.
 constexpr uint64_t kPrologueBytes = 4;
 
@@ -59,19 +58,21 @@ bool IsLeaving(const uint8_t* code) {
   return restored || code[2] == 0xc3 || code[2] == 0xc2;
 }
 
-// Async-signal-safe. A piece of the page of `pc`, and one of the page before.
+// A function that fills its page up to where it was interrupted is a large one, and these have
+// frames. Async-signal-safe.
+bool MadeFrame(Found found, uint64_t low, uint64_t page) {
+  return found == Found::kPrologue || (found == Found::kNothing && low < page);
+}
+
+// Only the page that runs is looked at: the one before may be another thread's to unmap, that of a
+// JIT compiler, between a probe and a read. Async-signal-safe.
 bool HasMadeFrameHere(uint64_t low, uint64_t pc) {
   const uint64_t page = pc & ~(kPage - 1);
   if (!PageReadable(page)) return false;
   const auto* const code = reinterpret_cast<const uint8_t*>(pc);
   const uint64_t from = low > page ? low : page;
   if (pc - from >= 2 && IsLeaving(code - 2)) return false;
-  const Found here = ScanBack(reinterpret_cast<const uint8_t*>(from), pc - from);
-  if (here != Found::kNothing) return here == Found::kPrologue;
-  if (from <= low || !PageReadable(page - kPage)) return false;
-  const uint64_t earlier = pc - kScanned > low ? pc - kScanned : low;
-  const uint64_t end = page + kPrologueBytes - 1 < pc ? page + kPrologueBytes - 1 : pc;
-  return ScanBack(reinterpret_cast<const uint8_t*>(earlier), end - earlier) == Found::kPrologue;
+  return MadeFrame(ScanBack(reinterpret_cast<const uint8_t*>(from), pc - from), low, page);
 }
 
 // Not inlined, as handlers have no room for what they never use. Async-signal-safe.
@@ -86,16 +87,17 @@ __attribute__((noinline)) bool HadMadeFrame(const CopiedStack& copy, uint64_t lo
   uint8_t code[kPiece];
   if (pc - low < 2 || !copy.read_code(copy.context, pc - 2, code, 3)) return false;
   if (IsLeaving(code)) return false;
-  const uint64_t lowest = pc - low > kScanned ? pc - kScanned : low;
+  const uint64_t page = pc & ~(kPage - 1);
+  const uint64_t lowest = low > page ? low : page;
   for (uint64_t end = pc; end - lowest >= kPrologueBytes;) {
     const uint64_t from = end - lowest > kPiece ? end - kPiece : lowest;
     if (!copy.read_code(copy.context, from, code, end - from)) return false;
     const Found found = ScanBack(code, end - from);
     if (found != Found::kNothing) return found == Found::kPrologue;
-    if (from == lowest) return false;
+    if (from == lowest) break;
     end = from + kPrologueBytes - 1;
   }
-  return false;
+  return MadeFrame(Found::kNothing, low, page);
 }
 
 }  // namespace
@@ -112,7 +114,7 @@ bool FollowsCall(const UnwindIndex& index, const CopiedStack* copy, uint64_t add
   return EndInCall(reinterpret_cast<const uint8_t*>(start));
 }
 
-// Async-signal-safe. Code that the index does not know is looked at no further than its page.
+// Async-signal-safe. Of code that the index does not know it is not known where it begins.
 bool HasMadeFrame(const UnwindIndex& index, const CopiedStack* copy, uint64_t pc) {
   const UnwindModule* module = index.Find(pc);
   const uint64_t low = module != nullptr ? module->low : pc & ~(kPage - 1);

@@ -19,8 +19,9 @@ namespace sonde {
 bool FollowsCall(const UnwindIndex& index, const CopiedStack* copy, uint64_t address);
 
 // Whether the function that is interrupted at `pc` has pushed rbp and made it the base of its
-// frame: those two instructions are found before pc, no end of a function between, and the frame is
-// not just being left. False also if nothing is found in the 4 KiB before. Async-signal-safe.
+// frame: those two instructions are found before pc on its page, no end of a function between, and
+// the frame is not just being left. True also if the page shows neither, up to where it begins:
+// whoever asks has to see that rbp leads to a caller. Async-signal-safe.
 bool HasMadeFrame(const UnwindIndex& index, const CopiedStack* copy, uint64_t pc);
 
 }  // namespace sonde

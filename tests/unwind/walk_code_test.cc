@@ -123,10 +123,18 @@ TEST_F(WalkCode, APrologueAcrossTwoPagesIsFound) {
 TEST_F(WalkCode, AFunctionWithoutAFrameReturnsToTheWordAtItsStackPointer) {
   code_.Put(0x400, kPrologue);
   code_.Put(0x420, kPadding);
-  for (const uint64_t pc : {0x423u, 0x500u, 0x13f0u, 0x1800u}) {
+  for (const uint64_t pc : {0x423u, 0x500u, 0xff0u}) {
     EXPECT_EQ(Walk(code_.low() + pc), AsLeaf(code_.low() + pc)) << std::hex << pc;
     EXPECT_EQ(result_.end, StackEnd::kRoot);
   }
+}
+
+TEST_F(WalkCode, AFunctionThatFillsItsPageIsLeftByItsFramePointerIfThatLeadsOn) {
+  code_.Put(0x420, kPadding);
+  const uint64_t pc = code_.low() + 0x13f0;
+  EXPECT_EQ(Walk(pc), ByFramePointer(pc));
+  *Word(0x48) = 12345;
+  EXPECT_EQ(Walk(pc), (std::vector<uint64_t>{pc, stale_}));
 }
 
 TEST_F(WalkCode, AFrameThatIsNotMadeYetOrAlreadyLeftReturnsToTheWordAtItsStackPointer) {
