@@ -131,8 +131,9 @@ bool HoldsUpOthers(const void* mutex) {
 }
 
 void Charge(const void* lock, const HookFrame& caller) {
-  const uint64_t waited_ns = sonde::ChargeUnlock(&g_waits, lock, NowNs());
-  if (waited_ns != 0) sonde::RecordDelay(caller, Kind::kUnlock, waited_ns);
+  const uint64_t now_ns = NowNs();
+  const uint64_t waited_ns = sonde::ChargeUnlock(&g_waits, lock, now_ns);
+  if (waited_ns != 0) sonde::RecordDelay(caller, Kind::kUnlock, waited_ns, now_ns);
 }
 
 // A wait whose end is somebody's unlock. Not a cancellation point.
@@ -143,7 +144,8 @@ __attribute__((always_inline)) inline int TimedLock(const void* lock, Kind kind,
   const sonde::WaitTicket ticket = sonde::BeginLockWait(&g_waits, lock, begin_ns);
   const int result = wait();
   sonde::EndLockWait(ticket);
-  sonde::RecordDelay(caller, kind, NowNs() - begin_ns);
+  const uint64_t end_ns = NowNs();
+  sonde::RecordDelay(caller, kind, end_ns - begin_ns, end_ns);
   return result;
 }
 
@@ -152,7 +154,8 @@ template <typename Wait>
 __attribute__((always_inline)) inline int TimedWait(Kind kind, const HookFrame& caller, Wait wait) {
   const uint64_t begin_ns = NowNs();
   const int result = wait();
-  sonde::RecordDelay(caller, kind, NowNs() - begin_ns);
+  const uint64_t end_ns = NowNs();
+  sonde::RecordDelay(caller, kind, end_ns - begin_ns, end_ns);
   return result;
 }
 
@@ -205,19 +208,31 @@ __attribute__((always_inline)) inline int MeasureJoin(const HookFrame& caller, W
   return MeasuresLocks() ? TimedWait(Kind::kWaitJoin, caller, wait) : wait();
 }
 
+// The charge is taken while the lock is held, the stack once it is not: others wait for it. Of the
+// lock, which may be gone by then, only the address was used.
+template <typename Unlock>
+__attribute__((always_inline)) inline int ChargedUnlock(const void* lock, const HookFrame& caller,
+                                                        Unlock unlock) {
+  const uint64_t now_ns = NowNs();
+  const uint64_t waited_ns = sonde::ChargeUnlock(&g_waits, lock, now_ns);
+  const int result = unlock();
+  if (waited_ns != 0) sonde::RecordDelay(caller, Kind::kUnlock, waited_ns, now_ns);
+  return result;
+}
+
 template <typename Unlock>
 __attribute__((always_inline)) inline int MeasureUnlock(const void* mutex, const HookFrame& caller,
                                                         Unlock unlock) {
-  if (HoldsUpOthers(mutex) && MeasuresLocks()) Charge(mutex, caller);
-  return unlock();
+  if (!HoldsUpOthers(mutex) || !MeasuresLocks()) return unlock();
+  return ChargedUnlock(mutex, caller, unlock);
 }
 
 template <typename Unlock>
 __attribute__((always_inline)) inline int MeasureReadWriteUnlock(const void* lock,
                                                                  const HookFrame& caller,
                                                                  Unlock unlock) {
-  if (sonde::IsWaitedFor(&g_waits, lock) && MeasuresLocks()) Charge(lock, caller);
-  return unlock();
+  if (!sonde::IsWaitedFor(&g_waits, lock) || !MeasuresLocks()) return unlock();
+  return ChargedUnlock(lock, caller, unlock);
 }
 
 }  // namespace

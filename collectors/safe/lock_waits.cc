@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/safe/lock_waits.h"
 
+#include <bit>
+
 #include "collectors/safe/heap_math.h"
 #include "collectors/safe/sys.h"
 
@@ -20,6 +22,7 @@ struct LockThread {
 };
 // NOLINTNEXTLINE(bugprone-dynamic-static-initializers): it is constinit
 constinit thread_local LockThread t_lock{};
+constinit DelayPeriod g_period;
 
 // Malloc-safe: may not allocate or block.
 LockSlot* GroupOf(LockWaits* waits, uint64_t lock) {
@@ -137,18 +140,43 @@ uint64_t ChargeUnlock(LockWaits* waits, const void* lock, uint64_t now_ns) {
   return 0;
 }
 
-DelaySample SampleDelay(uint64_t delay_ns, uint64_t random) {
-  if (delay_ns >= kLockPeriodNs) return {1, delay_ns};
-  if (delay_ns == 0 || (random >> 32) * kLockPeriodNs >> 32 >= delay_ns) return {};
+DelaySample SampleDelay(uint64_t delay_ns, uint64_t period_ns, uint64_t random) {
+  if (delay_ns >= period_ns) return {1, delay_ns};
+  if (delay_ns == 0 || (random >> 32) * period_ns >> 32 >= delay_ns) return {};
   // Contentions are whole: a fraction becomes one more at random.
-  const uint64_t rest = kLockPeriodNs % delay_ns;
+  const uint64_t rest = period_ns % delay_ns;
   const bool up = (random & 0xffffffff) * delay_ns >> 32 < rest;
-  return {kLockPeriodNs / delay_ns + (up ? 1 : 0), kLockPeriodNs};
+  return {period_ns / delay_ns + (up ? 1 : 0), period_ns};
 }
 
-void RecordDelay(const HookFrame& caller, Kind kind, uint64_t delay_ns) {
-  const DelaySample sample = SampleDelay(delay_ns, NextOfThread());
-  if (sample.events != 0) RecordHookStack(caller, kind, sample.events, sample.amount);
+// Malloc-safe: may not allocate or block. Up at once, down by halves.
+void DelayPeriod::Roll(uint64_t windows) {
+  constexpr uint64_t kAllowed = kDelaysPerSecond * kWindowNs / 1'000'000'000;
+  const uint64_t taken = taken_.exchange(0, std::memory_order_relaxed) / windows;
+  uint64_t log2 = log2_.load(std::memory_order_relaxed);
+  if (taken > kAllowed) {
+    const auto up = static_cast<uint32_t>(std::bit_width((taken - 1) / kAllowed));
+    log2 = log2 + up < kMaxLog2 ? log2 + up : kMaxLog2;
+  } else if (taken < kAllowed / 4) {
+    log2 -= log2 < windows ? log2 : windows;
+  }
+  log2_.store(static_cast<uint32_t>(log2), std::memory_order_relaxed);
+}
+
+uint64_t DelayPeriod::At(uint64_t now_ns) {
+  const uint64_t window = now_ns / kWindowNs;
+  uint64_t last = window_.load(std::memory_order_relaxed);
+  if (window > last && window_.compare_exchange_strong(last, window, std::memory_order_relaxed)) {
+    Roll(window - last);
+  }
+  return kLockPeriodNs << log2_.load(std::memory_order_relaxed);
+}
+
+void RecordDelay(const HookFrame& caller, Kind kind, uint64_t delay_ns, uint64_t now_ns) {
+  const DelaySample sample = SampleDelay(delay_ns, g_period.At(now_ns), NextOfThread());
+  if (sample.events == 0) return;
+  g_period.Count();
+  RecordHookStack(caller, kind, sample.events, sample.amount);
 }
 
 int ThisThreadTid() {

@@ -10,18 +10,21 @@
 //
 // Both sides are sampled by length: a delay of d counts with the probability min(1, d / period) and
 // then for max(d, period), so sums are unbiased and one stack is taken per period of waiting at
-// most. Private to the process; a fork or raw clone wipes it. Memory: kSlots × 32 bytes, touched as
-// used; 16 bytes of TLS a thread.
+// most. A hundred threads that wait all the time would still take a million a second, and do so
+// while others wait for them: beyond kDelaysPerSecond the period grows. Private to the process; a
+// fork or raw clone wipes it. Memory: kSlots × 32 bytes, touched as used; 16 bytes of TLS a thread.
 #pragma once
 
 #include <stdint.h>
+
+#include <atomic>
 
 #include "collectors/safe/hook_record.h"
 #include "collectors/safe/region_atomic.h"
 
 namespace sonde {
 
-inline constexpr uint64_t kLockPeriodNs = 100'000;
+inline constexpr uint64_t kLockPeriodNs = 100'000;  // at least
 
 struct LockSlot {
   Shared<uint64_t> lock;  // its address; 0: free
@@ -60,11 +63,32 @@ struct DelaySample {
   uint64_t events = 0;
   uint64_t amount = 0;
 };
-DelaySample SampleDelay(uint64_t delay_ns, uint64_t random);
+DelaySample SampleDelay(uint64_t delay_ns, uint64_t period_ns, uint64_t random);
+
+// Which period keeps the stacks below kDelaysPerSecond: decided anew in each window, by what was
+// taken in the one before. Any thread.
+class DelayPeriod {
+ public:
+  static constexpr uint64_t kDelaysPerSecond = 2000;
+  static constexpr uint64_t kWindowNs = 100'000'000;
+  static constexpr uint32_t kMaxLog2 = 12;
+
+  // Malloc-safe: may not allocate or block.
+  uint64_t At(uint64_t now_ns);
+  // Malloc-safe: may not allocate or block. A stack was taken.
+  void Count() { taken_.fetch_add(1, std::memory_order_relaxed); }
+
+ private:
+  void Roll(uint64_t windows);
+
+  std::atomic<uint64_t> window_{0};
+  std::atomic<uint32_t> taken_{0};  // in the window
+  std::atomic<uint32_t> log2_{0};   // the period is kLockPeriodNs << log2_
+};
 
 // Malloc-safe: may not allocate or block. Counts a delay on the stack of the hook's caller, if it
 // is sampled.
-void RecordDelay(const HookFrame& caller, Kind kind, uint64_t delay_ns);
+void RecordDelay(const HookFrame& caller, Kind kind, uint64_t delay_ns, uint64_t now_ns);
 
 // Malloc-safe: may not allocate or block. The tid of the calling thread, asked for once.
 int ThisThreadTid();

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <memory>
 #include <random>
 #include <thread>
@@ -108,21 +109,53 @@ TEST_F(LockWaitsTest, ChargesOfManyThreadsAddUpToTheirWaiting) {
 TEST_F(LockWaitsTest, SamplingIsUnbiased) {
   std::mt19937_64 random(7);
   for (const uint64_t delay_ns : {uint64_t{30'000}, uint64_t{60'000}, uint64_t{99'999}}) {
-    double events = 0;
-    double amount = 0;
-    constexpr int kDraws = 200'000;
-    for (int i = 0; i < kDraws; ++i) {
-      const DelaySample sample = SampleDelay(delay_ns, random());
-      events += static_cast<double>(sample.events);
-      amount += static_cast<double>(sample.amount);
+    for (const uint64_t period_ns : {kLockPeriodNs, 2 * kLockPeriodNs}) {
+      double events = 0;
+      double amount = 0;
+      const int draws = period_ns == kLockPeriodNs ? 200'000 : 600'000;
+      for (int i = 0; i < draws; ++i) {
+        const DelaySample sample = SampleDelay(delay_ns, period_ns, random());
+        events += static_cast<double>(sample.events);
+        amount += static_cast<double>(sample.amount);
+      }
+      EXPECT_NEAR(amount / draws, static_cast<double>(delay_ns),
+                  0.02 * static_cast<double>(delay_ns));
+      EXPECT_NEAR(events / draws, 1, 0.02);
     }
-    EXPECT_NEAR(amount / kDraws, static_cast<double>(delay_ns),
-                0.02 * static_cast<double>(delay_ns));
-    EXPECT_NEAR(events / kDraws, 1, 0.02);
   }
-  EXPECT_EQ(SampleDelay(5 * kLockPeriodNs, 0).amount, 5 * kLockPeriodNs);
-  EXPECT_EQ(SampleDelay(5 * kLockPeriodNs, ~0ULL).events, 1U);
-  EXPECT_EQ(SampleDelay(0, 0).events, 0U);
+  EXPECT_EQ(SampleDelay(5 * kLockPeriodNs, kLockPeriodNs, 0).amount, 5 * kLockPeriodNs);
+  EXPECT_EQ(SampleDelay(5 * kLockPeriodNs, kLockPeriodNs, ~0ULL).events, 1U);
+  EXPECT_EQ(SampleDelay(0, kLockPeriodNs, 0).events, 0U);
+}
+
+// A hundred threads that wait all the time, 20 us each time: five million waits a second.
+TEST(DelayPeriod, StacksAreBoundedAndSumsStayRight) {
+  std::mt19937_64 random(11);
+  DelayPeriod period;
+  constexpr uint64_t kDelayNs = 20'000;
+  constexpr uint64_t kWaits = 1'000'000;  // 200 ns apart, a fifth of a second
+  uint64_t now_ns = kStart;
+  const auto wait_for = [&](uint64_t waits, uint64_t* taken) {
+    uint64_t sum_ns = 0;
+    for (uint64_t i = 0; i < waits; ++i) {
+      const DelaySample sample = SampleDelay(kDelayNs, period.At(now_ns += 200), random());
+      if (sample.events == 0) continue;
+      period.Count();
+      ++*taken;
+      sum_ns += sample.amount;
+    }
+    return static_cast<double>(sum_ns);
+  };
+  uint64_t taken = 0;
+  wait_for(2 * kWaits, &taken);  // it learns
+  taken = 0;
+  const double sum_ns = wait_for(10 * kWaits, &taken);
+  EXPECT_LE(taken, 2 * DelayPeriod::kDelaysPerSecond * 5 / 4);
+  EXPECT_GE(taken, DelayPeriod::kDelaysPerSecond / 4);
+  // Five standard errors of 500 stacks.
+  EXPECT_NEAR(sum_ns / (10.0 * kWaits * kDelayNs), 1, 5 / std::sqrt(500.0));
+  // After a calm second every long wait counts as at the beginning.
+  EXPECT_EQ(period.At(now_ns + 5'000 * kMs), kLockPeriodNs);
 }
 
 }  // namespace
