@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cli/interrupt.h"
+#include "cli/past_options.h"
 #include "cli/progress.h"
 #include "profile/time_text.h"
 
@@ -24,13 +25,6 @@ std::string ProcessOf(const nlohmann::json& status) {
 }
 
 namespace {
-
-std::string PastQuery(const PastQuestion& past) {
-  if (past.last) return "?last=" + std::to_string(past.last->count()) + "ms";
-  std::string query = "?from=" + FormatTime(past.from_ns.value_or(0));
-  if (past.to_ns) query += "&to=" + FormatTime(*past.to_ns);
-  return query;
-}
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;

@@ -159,11 +159,21 @@ std::vector<uint8_t> Write(const FoldCounts& counts, const StepFacts& facts,
   return out.Take();
 }
 
-// Keeps the heaviest `kept` entries; the others become a loss.
+// Keeps at most `kept` entries, the heaviest of each group of kinds; the others become a loss.
 void LeaveOutLightest(size_t kept, std::vector<Entry>* entries, std::vector<FoldLoss>* losses) {
-  const auto heavier = [](const Entry& a, const Entry& b) { return a.amount > b.amount; };
-  const auto cut = entries->begin() + static_cast<ptrdiff_t>(kept);
-  std::nth_element(entries->begin(), cut, entries->end(), heavier);
+  const auto heavier = [](const Entry& a, const Entry& b) {
+    const size_t group_a = GroupOf(a.kind);
+    const size_t group_b = GroupOf(b.kind);
+    return group_a != group_b ? group_a < group_b : a.amount > b.amount;
+  };
+  std::sort(entries->begin(), entries->end(), heavier);
+  size_t sizes[kKindGroups] = {};
+  for (const Entry& entry : *entries) ++sizes[GroupOf(entry.kind)];
+  const size_t share = FairShare(sizes, kept);
+  size_t seen[kKindGroups] = {};
+  const auto cut = std::stable_partition(entries->begin(), entries->end(), [&](const Entry& entry) {
+    return seen[GroupOf(entry.kind)]++ < share;
+  });
   for (auto i = cut; i != entries->end(); ++i) {
     losses->push_back({i->kind, DropReason::kReaderFull, i->events, i->amount});
   }

@@ -17,6 +17,45 @@ uint64_t IdentityOf(const FoldThread& thread) {
 
 }  // namespace
 
+size_t GroupOf(Kind kind) {
+  switch (kind) {
+    case Kind::kAlloc:
+    case Kind::kMmap:
+    case Kind::kLive:
+      return 1;
+    case Kind::kThread:
+      return 2;
+    case Kind::kUnlock:
+      return 3;
+    case Kind::kWaitMutex:
+    case Kind::kWaitReadWrite:
+    case Kind::kWaitCondition:
+    case Kind::kWaitSemaphore:
+    case Kind::kWaitJoin:
+      return 4;
+    case Kind::kOffCpu:
+      return 5;
+    default:
+      return 0;
+  }
+}
+
+size_t FairShare(const size_t (&sizes)[kKindGroups], size_t kept) {
+  size_t share = 0;
+  for (size_t left = kept;;) {
+    const auto more = static_cast<size_t>(
+        std::ranges::count_if(sizes, [share](size_t size) { return size > share; }));
+    if (more == 0 || left < more) return share;
+    // As far as the next group that has no more, or as what is left goes.
+    size_t step = left / more;
+    for (const size_t size : sizes) {
+      if (size > share) step = std::min(step, size - share);
+    }
+    share += step;
+    left -= step * more;
+  }
+}
+
 size_t FoldCounts::BytesFor(const FoldDelta& delta) {
   return kSumBytes + kThreadBytes + InternedStacks::BytesFor(delta.frames.size());
 }
@@ -91,24 +130,32 @@ void FoldCounts::Lose(Kind kind, DropReason reason, uint64_t events, uint64_t am
 // the losses, so nothing is counted twice.
 void FoldCounts::ShedLightHalf() {
   if (sums_.empty()) return;
-  std::vector<uint64_t> weights;
-  weights.reserve(sums_.size());
-  for (const auto& [key, sum] : sums_) weights.push_back(sum.amount);
-  const auto middle = weights.begin() + static_cast<ptrdiff_t>(weights.size() / 2);
-  std::nth_element(weights.begin(), middle, weights.end());
-  size_t left = weights.size() / 2 + 1;
-  for (auto i = sums_.begin(); i != sums_.end();) {
-    if (left == 0 || i->second.amount > *middle) {
-      ++i;
-      continue;
-    }
-    --left;
-    Lose(i->first.kind, DropReason::kReaderFull, i->second.events, i->second.amount);
-    stack_bytes_ -= InternedStacks::BytesFor(stacks_->frames(i->first.stack).size());
-    stacks_->Release(i->first.stack);
-    i = sums_.erase(i);
+  std::vector<decltype(sums_)::const_iterator> order;
+  order.reserve(sums_.size());
+  size_t sizes[kKindGroups] = {};
+  for (auto i = sums_.cbegin(); i != sums_.cend(); ++i) {
+    order.push_back(i);
+    ++sizes[GroupOf(i->first.kind)];
+  }
+  std::ranges::sort(order, [](const auto& a, const auto& b) {
+    const size_t group_a = GroupOf(a->first.kind);
+    const size_t group_b = GroupOf(b->first.kind);
+    return group_a != group_b ? group_a < group_b : a->second.amount > b->second.amount;
+  });
+  const size_t share = FairShare(sizes, sums_.size() / 2);
+  size_t kept[kKindGroups] = {};
+  for (const auto& i : order) {
+    if (kept[GroupOf(i->first.kind)]++ >= share) GiveUp(i);
   }
   DropUnusedThreads();
+}
+
+void FoldCounts::GiveUp(std::unordered_map<Key, Sum, KeyHash>::const_iterator entry) {
+  const auto& [key, sum] = *entry;
+  Lose(key.kind, DropReason::kReaderFull, sum.events, sum.amount);
+  stack_bytes_ -= InternedStacks::BytesFor(stacks_->frames(key.stack).size());
+  stacks_->Release(key.stack);
+  sums_.erase(entry);
 }
 
 // Of threads that came and went only the names are left by then. Renaming the keys costs a pass

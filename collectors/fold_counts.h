@@ -39,6 +39,13 @@ struct FoldProfile {
   std::vector<FoldLoss> losses;
 };
 
+// What is shown together: CPU, memory, thread creation, holders of locks, waiters, waiting at
+// large.
+inline constexpr size_t kKindGroups = 6;
+size_t GroupOf(Kind kind);
+// The most that each group may keep so that all of them keep at most `kept`.
+size_t FairShare(const size_t (&sizes)[kKindGroups], size_t kept);
+
 class FoldCounts {
  public:
   // `stacks` outlives it and may be shared.
@@ -55,8 +62,9 @@ class FoldCounts {
   // As Add, of everything that `other` has; both share their stacks.
   void AddAll(const FoldCounts& other);
   void Lose(Kind kind, DropReason reason, uint64_t events, uint64_t amount);
-  // Gives up the lighter half, counted as lost, so that what is heavy stays and what is new comes
-  // in.
+  // Gives up half, counted as lost, so that what is heavy stays and what is new comes in. Bytes and
+  // nanoseconds cannot be compared: each group of kinds keeps its heaviest, and the groups keep
+  // equally many, as far as they have so many.
   void ShedLightHalf();
   void Clear();
 
@@ -98,6 +106,7 @@ class FoldCounts {
   };
 
   uint32_t ThreadIndex(const FoldThread& thread);
+  void GiveUp(std::unordered_map<Key, Sum, KeyHash>::const_iterator entry);
   void DropUnusedThreads();
   void AddSum(uint32_t stack, const FoldThread& thread, Kind kind, Sum sum);
 

@@ -96,6 +96,33 @@ void CpuWindowMaker::AddGaps(const std::vector<Gap>& gaps) {
     window_.gaps.push_back({UnixOf(gap.from_ns), UnixOf(gap.to_ns), GapReasonText(gap.reason)});
 }
 
+namespace {
+
+const char* WhyItBegins(const Past& past) {
+  return past.is_overwritten ? "older steps gave way, the recording is full (SONDE_REGION_BYTES)"
+                             : "the agent started then";
+}
+
+}  // namespace
+
+CpuWindow TimesOf(const Past& past, int64_t utc_offset_ns) {
+  CpuWindow window;
+  window.begins_late = WhyItBegins(past);
+  if (past.pieces.empty()) return window;
+  const auto unix_of = [utc_offset_ns](uint64_t ns) {
+    return static_cast<int64_t>(ns + static_cast<uint64_t>(utc_offset_ns));
+  };
+  window.from_unix_ns = unix_of(past.pieces.front().from_ns);
+  window.to_unix_ns = unix_of(past.pieces.back().to_ns);
+  window.covered_ns = window.to_unix_ns - window.from_unix_ns;
+  for (const Gap& gap : past.gaps) {
+    if (gap.reason != GapReason::kAgentAway) continue;
+    window.gaps.push_back({unix_of(gap.from_ns), unix_of(gap.to_ns), GapReasonText(gap.reason)});
+    window.covered_ns -= static_cast<int64_t>(gap.to_ns - gap.from_ns);
+  }
+  return window;
+}
+
 CpuWindow WindowOf(const Past& past, const AddressHistory& history, int64_t utc_offset_ns,
                    int owner_pid) {
   CpuWindowMaker maker(history, utc_offset_ns, owner_pid);
@@ -104,9 +131,7 @@ CpuWindow WindowOf(const Past& past, const AddressHistory& history, int64_t utc_
   CpuWindow window = maker.Take();
   window.covered_ns = static_cast<int64_t>(past.covered_ns);
   window.rate_hz = static_cast<int>(past.rate_hz);
-  window.begins_late = past.is_overwritten
-                           ? "older steps gave way, the recording is full (SONDE_REGION_BYTES)"
-                           : "the agent started then";
+  window.begins_late = WhyItBegins(past);
   return window;
 }
 

@@ -57,6 +57,10 @@ class CpuWindowMaker {
   std::map<std::pair<int, uint64_t>, int> by_piece_;  // (pid, start of the piece) → space
 };
 
+// Without samples, for what is counted whether CPU time is sampled or not: only the agent's absence
+// is a gap.
+CpuWindow TimesOf(const Past& past, int64_t utc_offset_ns);
+
 // The whole of it, in one step.
 CpuWindow WindowOf(const Past& past, const AddressHistory& history, int64_t utc_offset_ns,
                    int owner_pid);

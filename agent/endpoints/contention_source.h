@@ -29,6 +29,11 @@ struct ContentionSnapshot {
   int64_t since_unix_ms = 0;
 };
 
+struct ContentionPast {
+  ContentionSnapshot counts;  // its since_unix_ms 0: it is off now
+  CpuWindow window;           // when and for how long; no samples
+};
+
 struct ContentionTotal {
   std::string lock;  // of waiters, as above; "holders"
   uint64_t contentions = 0;
@@ -41,6 +46,9 @@ class ContentionSource {
   // Null: it is on. Else a sentence: why it is off, and how it is switched on.
   [[nodiscard]] virtual const char* WhyOff() const = 0;
   [[nodiscard]] virtual ContentionSnapshot Read(ContentionSide side) = 0;
+  // Between two times since 1970, from the recording, whether it is on now or not.
+  [[nodiscard]] virtual ContentionPast ReadPast(ContentionSide side, int64_t from_unix_ns,
+                                                int64_t to_unix_ns) = 0;
   [[nodiscard]] virtual std::vector<ContentionTotal> Totals() = 0;
 };
 

@@ -6,16 +6,14 @@
 
 #include <algorithm>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 
-#include "agent/config/schema.h"
 #include "agent/endpoints/cpu_profile.h"
 #include "agent/endpoints/endpoint_table.h"
+#include "agent/endpoints/past_question.h"
 #include "agent/http/query.h"
 #include "agent/http/socket.h"
-#include "profile/time_text.h"
 
 namespace sonde {
 namespace {
@@ -23,8 +21,7 @@ namespace {
 constexpr int64_t kDefaultSeconds = 30;  // Go's
 constexpr int64_t kMaxHz = 1000;
 constexpr int64_t kSecondNs = 1'000'000'000;
-constexpr int64_t kMaxLastMs = 24 * 3600 * 1000;
-constexpr const char* kWindowHeader = "X-Sonde-Window";
+constexpr const char* kOfNow[] = {"seconds", "hz"};
 
 int64_t UnixNs() {
   timespec now = {};
@@ -38,11 +35,7 @@ http::Response ProfileResponse(Context* context, CpuProfileInput input) {
   response.body = BuildCpuProfile(input, context->sources, symbols);
   response.content_type = "application/octet-stream";
   response.headers.emplace_back("Content-Disposition", "attachment; filename=\"profile\"");
-  std::string window = "from=" + FormatTime(input.window.from_unix_ns) +
-                       "; to=" + FormatTime(input.window.to_unix_ns) +
-                       "; covered=" + FormatLength(input.window.covered_ns);
-  for (const std::string& note : input.notes) window += "; " + note;
-  response.headers.emplace_back(kWindowHeader, std::move(window));
+  AddWindowHeader(input.window, input.notes, &response);
   ++context->profile_downloads["cpu"];
   return response;
 }
@@ -102,59 +95,12 @@ http::Answer Refuse(int status, std::string text) {
   return {PprofError(status, std::move(text)), nullptr};
 }
 
-// What of the past is asked for.
-struct PastQuestion {
-  bool asked = false;
-  int64_t from_ns = 0;
-  int64_t to_ns = 0;
-  std::string error;
-};
-
-std::optional<int64_t> TakeTime(const http::Parameters& parameters, std::string_view name,
-                                PastQuestion* question) {
-  const std::string* text = http::FindParameter(parameters, name);
-  if (text == nullptr) return std::nullopt;
-  question->asked = true;
-  const auto time = ParseTime(*text);
-  if (!time) question->error += std::string(name) + ": expected a time, as " + kTimeForms + "\n";
-  return time;
-}
-
-PastQuestion TakePast(const http::Parameters& parameters, int64_t now_ns) {
-  PastQuestion question;
-  const std::string* last = http::FindParameter(parameters, "last");
-  const auto from = TakeTime(parameters, "from", &question);
-  const auto to = TakeTime(parameters, "to", &question);
-  if (last != nullptr && question.asked) {
-    question.error = "expected either last, or from and to\n";
-  } else if (last != nullptr) {
-    const auto length_ms = ParseDuration(*last, 1000, kMaxLastMs);
-    if (!length_ms) question.error = "last: expected a duration from 1s to 24h, as 30s, 5m or 1h\n";
-    question.asked = true;
-    question.to_ns = now_ns;
-    question.from_ns = now_ns - length_ms.value_or(0) * 1'000'000;
-  } else if (question.asked && question.error.empty()) {
-    question.to_ns = to.value_or(now_ns);
-    question.from_ns = from.value_or(0);
-    if (!from) question.error = "to: needs from\n";
-    if (from && question.to_ns <= question.from_ns)
-      question.error = "from: expected a time before to\n";
-  }
-  const bool mixed = http::FindParameter(parameters, "seconds") != nullptr ||
-                     http::FindParameter(parameters, "hz") != nullptr;
-  if (question.asked && mixed && question.error.empty())
-    question.error = "expected either seconds and hz for a capture, or last, or from and to\n";
-  return question;
-}
-
 http::Answer AnswerPast(Context& context, const PastQuestion& question) {
   CpuProfileInput input;
   input.window = context.sources->CpuPast(question.from_ns, question.to_ns);
   const CpuWindow& window = input.window;
   if (window.to_unix_ns <= window.from_unix_ns) {
-    return Refuse(404, "nothing was recorded from " + FormatTime(question.from_ns) + " to " +
-                           FormatTime(question.to_ns) +
-                           (window.begins_late.empty() ? "" : ": " + window.begins_late) + "\n");
+    return NothingRecorded(question, window);
   }
   // What lies in the future is not missing.
   input.notes = WindowNotes(window, question.from_ns, std::min(question.to_ns, UnixNs()));
@@ -166,7 +112,7 @@ http::Answer AnswerPast(Context& context, const PastQuestion& question) {
 http::Answer ServeCpuProfile(Context& context, const http::Request& request) {
   const Settings& settings = context.config->current();
   const auto parameters = http::ParseParameters(request.query);
-  const PastQuestion past = TakePast(parameters, UnixNs());
+  const PastQuestion past = TakePast(parameters, UnixNs(), kOfNow);
   if (!past.error.empty()) return Refuse(400, past.error);
   const Number seconds =
       TakeNumber(parameters, "seconds", kDefaultSeconds, settings.max_profile_ms / 1000);

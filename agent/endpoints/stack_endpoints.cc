@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // /debug/pprof/threadcreate, mutex and block: who made the threads that live now, who held locks
 // that others waited for, and who waited. The whole, or with `seconds` what changed meanwhile, for
-// which the connection is parked.
+// which the connection is parked; of locks, with `last`, or `from` and `to`, from the recording of
+// the last minutes.
 #include <time.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "agent/endpoints/contention_source.h"
 #include "agent/endpoints/creators_source.h"
 #include "agent/endpoints/endpoint_table.h"
+#include "agent/endpoints/past_question.h"
 #include "agent/endpoints/stack_profile.h"
 #include "agent/http/query.h"
 #include "agent/http/socket.h"
+#include "profile/time_text.h"
 
 namespace sonde {
 namespace {
@@ -82,9 +87,20 @@ class DeltaAnswer final : public http::LongAnswer {
   const int64_t ready_at_ms_;
 };
 
+constexpr const char* kOfNow[] = {"seconds"};
+
+// The same of a part of the recording.
+struct RecordedProfile {
+  StackProfile profile;
+  CpuWindow window;
+  std::vector<std::string> notes;
+};
+using PastReader = RecordedProfile (*)(Context&, const PastQuestion&);
+
 struct Question {
   int64_t seconds = 0;  // 0: what is, not what changed
   bool text = false;
+  PastQuestion past;
 };
 
 // False: *error says what was expected.
@@ -105,10 +121,31 @@ bool ReadQuestion(const http::Parameters& parameters, int64_t max_seconds, Quest
     }
     question->text = *text == "1";
   }
-  return true;
+  question->past = TakePast(parameters, UnixNs(), kOfNow);
+  *error = question->past.error;
+  return error->empty();
 }
 
-http::Answer Serve(Context& context, const http::Request& request, Reader read) {
+http::Answer AnswerPast(Context* context, const Question& question, PastReader read) {
+  RecordedProfile recorded = read(*context, question.past);
+  const CpuWindow& window = recorded.window;
+  if (window.to_unix_ns <= window.from_unix_ns) return NothingRecorded(question.past, window);
+  // What lies in the future is not missing.
+  std::vector<std::string> notes =
+      WindowNotes(window, question.past.from_ns, std::min(question.past.to_ns, UnixNs()));
+  notes.insert(notes.end(), recorded.notes.begin(), recorded.notes.end());
+  ProfileOptions& options = recorded.profile.options;
+  options.time_nanos = window.from_unix_ns;
+  options.duration_nanos = window.covered_ns;
+  for (const std::string& note : notes) options.comments.push_back(kWindowComment + note);
+  http::Response response = Respond(context, recorded.profile, question.text);
+  AddWindowHeader(window, notes, &response);
+  return {std::move(response), nullptr};
+}
+
+// `read_past` null: there is no recording of this.
+http::Answer Serve(Context& context, const http::Request& request, Reader read,
+                   PastReader read_past) {
   const Settings& settings = context.config->current();
   Question question;
   std::string error;
@@ -116,7 +153,11 @@ http::Answer Serve(Context& context, const http::Request& request, Reader read) 
                     &error)) {
     return Refuse(400, error);
   }
+  if (question.past.asked && read_past == nullptr) {
+    return Refuse(400, "last, from and to: expected of profiles that are recorded\n");
+  }
   if (request.method == "HEAD") return {http::Response::Text(200, ""), nullptr};
+  if (question.past.asked) return AnswerPast(&context, question, read_past);
   if (question.seconds > 0 && context.open_captures >= settings.max_captures) {
     return Refuse(429, std::to_string(context.open_captures) +
                            " captures are under way, as many as SONDE_MAX_CAPTURES permits\n");
@@ -160,10 +201,7 @@ std::optional<StackProfile> ReadCreators(Context& context, std::string* error) {
   return profile;
 }
 
-// Off, it is an empty profile that says so: scrapers ask for these profiles of every target.
-std::optional<StackProfile> ReadContention(Context& context, const char* name,
-                                           ContentionSide side) {
-  ContentionSource* const source = context.sources->Contention();
+StackProfile EmptyContention(const char* name) {
   StackProfile profile;
   profile.name = name;
   profile.options.sample_types = {{"contentions", "count"}, {"delay", "nanoseconds"}};
@@ -172,15 +210,14 @@ std::optional<StackProfile> ReadContention(Context& context, const char* name,
   profile.options.period = 1;
   profile.options.time_nanos = UnixNs();
   profile.text_value = 1;
-  const char* why_off = source != nullptr ? source->WhyOff() : "this agent does not measure locks";
-  if (why_off != nullptr) {
-    profile.options.comments = {std::string("off: ") + why_off};
-    return profile;
-  }
-  ContentionSnapshot snapshot = source->Read(side);
-  profile.options.comments = {
+  return profile;
+}
+
+void AddContention(ContentionSnapshot snapshot, StackProfile* profile) {
+  profile->options.comments = {
       "a delay below " + std::to_string(snapshot.period_ns / 1000) +
-      " us is sampled with the probability delay / period and counts for a whole period"};
+      " us is sampled with the probability delay / period and counts for a whole period; where "
+      "thousands a second are contended, the period is longer"};
   for (ContentionSample& from : snapshot.samples) {
     StackSample sample;
     sample.frames = std::move(from.frames);
@@ -188,9 +225,48 @@ std::optional<StackProfile> ReadContention(Context& context, const char* name,
     sample.pid = from.pid;
     if (!from.lock.empty()) sample.labels = {{"lock", std::move(from.lock)}};
     sample.values = {from.contentions, from.delay_ns};
-    profile.samples.push_back(std::move(sample));
+    profile->samples.push_back(std::move(sample));
+  }
+}
+
+const char* WhyContentionIsOff(const ContentionSource* source) {
+  return source != nullptr ? source->WhyOff() : "this agent does not measure locks";
+}
+
+// Off, it is an empty profile that says so: scrapers ask for these profiles of every target.
+StackProfile ReadContention(Context& context, const char* name, ContentionSide side) {
+  ContentionSource* const source = context.sources->Contention();
+  StackProfile profile = EmptyContention(name);
+  if (const char* why_off = WhyContentionIsOff(source); why_off != nullptr) {
+    profile.options.comments = {std::string("off: ") + why_off};
+  } else {
+    AddContention(source->Read(side), &profile);
   }
   return profile;
+}
+
+// What was recorded before it was switched off is there still.
+RecordedProfile ReadContentionPast(Context& context, const PastQuestion& past, const char* name,
+                                   ContentionSide side) {
+  ContentionSource* const source = context.sources->Contention();
+  RecordedProfile recorded{EmptyContention(name), {}, {}};
+  const char* why_off = WhyContentionIsOff(source);
+  if (source == nullptr) {
+    recorded.window.begins_late = why_off;
+    return recorded;
+  }
+  ContentionPast read = source->ReadPast(side, past.from_ns, past.to_ns);
+  recorded.window = std::move(read.window);
+  const int64_t since_ns = read.counts.since_unix_ms * 1'000'000;
+  if (why_off != nullptr) {
+    recorded.notes.push_back(std::string("locks are not measured now: ") + why_off);
+  } else if (since_ns > recorded.window.from_unix_ns) {
+    recorded.notes.push_back("locks were switched on at " + FormatTime(since_ns));
+  }
+  const bool nothing = why_off != nullptr && read.counts.samples.empty();
+  AddContention(std::move(read.counts), &recorded.profile);
+  if (nothing) recorded.profile.options.comments = {std::string("off: ") + why_off};
+  return recorded;
 }
 
 std::optional<StackProfile> ReadMutex(Context& context, std::string*) {
@@ -201,18 +277,26 @@ std::optional<StackProfile> ReadBlock(Context& context, std::string*) {
   return ReadContention(context, "block", ContentionSide::kWaiters);
 }
 
+RecordedProfile ReadMutexPast(Context& context, const PastQuestion& past) {
+  return ReadContentionPast(context, past, "mutex", ContentionSide::kHolders);
+}
+
+RecordedProfile ReadBlockPast(Context& context, const PastQuestion& past) {
+  return ReadContentionPast(context, past, "block", ContentionSide::kWaiters);
+}
+
 }  // namespace
 
 http::Answer ServeMutex(Context& context, const http::Request& request) {
-  return Serve(context, request, ReadMutex);
+  return Serve(context, request, ReadMutex, ReadMutexPast);
 }
 
 http::Answer ServeBlock(Context& context, const http::Request& request) {
-  return Serve(context, request, ReadBlock);
+  return Serve(context, request, ReadBlock, ReadBlockPast);
 }
 
 http::Answer ServeThreadCreate(Context& context, const http::Request& request) {
-  return Serve(context, request, ReadCreators);
+  return Serve(context, request, ReadCreators, nullptr);
 }
 
 }  // namespace sonde

@@ -5,10 +5,12 @@
 
 #include "agent/life/hook_switch.h"
 #include "agent/life/self.h"
+#include "agent/life/tree.h"
 #include "agent/life/wall_clock.h"
 #include "collectors/contention.h"
 #include "collectors/safe/lock_waits.h"
 #include "collectors/safe/region_file.h"
+#include "recording/cpu_window_maker.h"
 
 // Of agent/hooks: whether the locking functions measure. False: the kernel cannot hide the table
 // from a child.
@@ -19,6 +21,13 @@ namespace {
 
 // Made once a process image and never destroyed.
 constinit Contention* g_contention = nullptr;
+
+int64_t UtcOffset() { return static_cast<int64_t>(TreeRegion().header->utc_offset_ns.Load()); }
+
+// Before the machine was started is the beginning of everything.
+uint64_t MonotonicOf(int64_t unix_ns) {
+  return unix_ns <= UtcOffset() ? 0 : static_cast<uint64_t>(unix_ns - UtcOffset());
+}
 
 const char* LockName(Kind kind) {
   switch (kind) {
@@ -48,6 +57,15 @@ ContentionSample ToSample(const ContentionStack& from) {
           from.pid,
           static_cast<int64_t>(from.contentions),
           static_cast<int64_t>(from.delay_ns)};
+}
+
+ContentionSample ToSample(const FoldSample& from) {
+  return {from.frames,
+          LockName(from.kind),
+          "",
+          from.thread.pid,
+          static_cast<int64_t>(from.events),
+          static_cast<int64_t>(from.amount)};
 }
 
 ContentionSample ToSample(const FoldLoss& loss) {
@@ -106,6 +124,26 @@ ContentionSnapshot LiveContention::Read(ContentionSide side) {
     if (IsOf(side, loss.kind)) snapshot.samples.push_back(ToSample(loss));
   }
   return snapshot;
+}
+
+// Of a stack that was in several steps there are several samples, which the builder adds up.
+ContentionPast LiveContention::ReadPast(ContentionSide side, int64_t from_unix_ns,
+                                        int64_t to_unix_ns) {
+  ContentionPast answer;
+  const sonde::Past past = past_(MonotonicOf(from_unix_ns), MonotonicOf(to_unix_ns));
+  answer.window = TimesOf(past, UtcOffset());
+  answer.counts.period_ns = kLockPeriodNs;
+  if (reading_) answer.counts.since_unix_ms = UnixMsOf(g_contention->since_ns());
+  std::vector<ContentionSample>& samples = answer.counts.samples;
+  for (const FoldProfile& piece : past.pieces) {
+    for (const FoldSample& sample : piece.samples) {
+      if (IsOf(side, sample.kind)) samples.push_back(ToSample(sample));
+    }
+    for (const FoldLoss& loss : piece.losses) {
+      if (IsOf(side, loss.kind)) samples.push_back(ToSample(loss));
+    }
+  }
+  return answer;
 }
 
 std::vector<ContentionTotal> LiveContention::Totals() {

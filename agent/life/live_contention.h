@@ -4,17 +4,22 @@
 // this object, so a paused agent thread (yield.h) finds it again.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/endpoints/contention_source.h"
 #include "collectors/cpu.h"
+#include "collectors/past.h"
 
 namespace sonde::life {
 
 class LiveContention final : public ContentionSource {
  public:
-  explicit LiveContention(CpuCollector* cpu) : cpu_(cpu) {}
+  // What was counted between two times of CLOCK_MONOTONIC, from the recording.
+  using PastReader = std::function<Past(uint64_t from_ns, uint64_t to_ns)>;
+  LiveContention(CpuCollector* cpu, PastReader past) : cpu_(cpu), past_(std::move(past)) {}
   ~LiveContention() override;
   LiveContention(const LiveContention&) = delete;
   LiveContention& operator=(const LiveContention&) = delete;
@@ -24,6 +29,8 @@ class LiveContention final : public ContentionSource {
 
   [[nodiscard]] const char* WhyOff() const override { return reading_ ? nullptr : why_off_; }
   [[nodiscard]] ContentionSnapshot Read(ContentionSide side) override;
+  [[nodiscard]] ContentionPast ReadPast(ContentionSide side, int64_t from_unix_ns,
+                                        int64_t to_unix_ns) override;
   [[nodiscard]] std::vector<ContentionTotal> Totals() override;
 
  private:
@@ -31,6 +38,7 @@ class LiveContention final : public ContentionSource {
   void SwitchOff();
 
   CpuCollector* cpu_;
+  const PastReader past_;
   const char* why_off_ = "the agent is starting";
   bool reading_ = false;  // the collector is a reader of the folder
   bool refused_ = false;  // by the kernel

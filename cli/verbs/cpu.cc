@@ -8,25 +8,19 @@
 
 #include "cli/capture.h"
 #include "cli/connection.h"
-#include "cli/duration.h"
 #include "cli/export.h"
+#include "cli/past_options.h"
 #include "cli/proc.h"
 #include "cli/region_file.h"
 #include "cli/render_agentless.h"
 #include "cli/render_cpu.h"
 #include "cli/verbs/verbs.h"
-#include "profile/time_text.h"
 
 namespace sonde::cli {
 namespace {
 
 constexpr size_t kMaxSavedProfile = size_t{256} << 20;
 constexpr double kTooMuchLost = 0.5;
-
-// As typed.
-struct PastOptions {
-  std::string last, from, to;
-};
 
 struct Options {
   TargetOptions target;
@@ -113,38 +107,6 @@ ExitCode Cpu(const Options& options) {
   }
 }
 
-void AddPastOptions(CLI::App* verb, PastOptions* past) {
-  auto* last = verb->add_option("--last", past->last, "From the recording: the last 30s, 5m, 1h")
-                   ->type_name("DURATION");
-  auto* from =
-      verb->add_option("--from", past->from, std::string("From the recording, since ") + kTimeForms)
-          ->type_name("TIME")
-          ->excludes(last);
-  verb->add_option("--to", past->to, "Up to that time (default: now)")
-      ->type_name("TIME")
-      ->needs(from);
-  for (const char* of_now : {"--seconds", "--hz"}) {
-    verb->get_option(of_now)->excludes(last);
-    verb->get_option(of_now)->excludes(from);
-  }
-}
-
-std::optional<int64_t> TimeOf(const char* option, const std::string& text) {
-  if (text.empty()) return std::nullopt;
-  const auto time = ParseTime(text);
-  if (!time)
-    throw UsageError(std::string(option) + ": '" + text + "' is no time: expected " + kTimeForms);
-  return time;
-}
-
-PastQuestion ParsePast(const PastOptions& past) {
-  PastQuestion question;
-  if (!past.last.empty()) question.last = ParseDuration(past.last);
-  question.from_ns = TimeOf("--from", past.from);
-  question.to_ns = TimeOf("--to", past.to);
-  return question;
-}
-
 }  // namespace
 
 Action DeclareCpu(CLI::App* verb) {
@@ -157,7 +119,7 @@ Action DeclareCpu(CLI::App* verb) {
   verb->add_option("--hz", options->capture.hz, "Samples per second of CPU time, while it runs")
       ->check(InRange(1, 1000))
       ->type_name("HZ");
-  AddPastOptions(verb, &options->past);
+  AddPastOptions(verb, {"--seconds", "--hz"}, &options->past);
   AddReportOptions(verb, &options->report);
   return [options] {
     options->capture.past = ParsePast(options->past);

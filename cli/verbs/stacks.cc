@@ -13,6 +13,7 @@
 #include "cli/connection.h"
 #include "cli/cpu_summary.h"
 #include "cli/export.h"
+#include "cli/past_options.h"
 #include "cli/progress.h"
 #include "cli/read_heap.h"
 #include "cli/render_agentless.h"
@@ -28,21 +29,24 @@ struct StackVerb {
   const char* name;     // of the verb and of the profile
   const char* type;     // the sample type that counts
   int default_seconds;  // 0: what is, not what happens in a window
+  bool recorded;        // the agent keeps the last minutes of it
   const char* nothing;  // when the profile is empty
   const char* next;     // a command for what comes next
 };
 
-constexpr StackVerb kWall = {"wall", "wall", 5, "no thread was seen", "threads"};
-constexpr StackVerb kMutex = {"mutex", "delay", 0, "nobody held a lock that others waited for",
-                              "block"};
-constexpr StackVerb kBlock = {"block", "delay", 0, "nobody waited", "mutex"};
-constexpr StackVerb kThreadCreate = {"threadcreate", "threadcreate", 0, "no thread was made",
-                                     "threads"};
+constexpr StackVerb kWall = {"wall", "wall", 5, false, "no thread was seen", "threads"};
+constexpr StackVerb kMutex = {
+    "mutex", "delay", 0, true, "nobody held a lock that others waited for", "block"};
+constexpr StackVerb kBlock = {"block", "delay", 0, true, "nobody waited", "mutex"};
+constexpr StackVerb kThreadCreate = {"threadcreate", "threadcreate",       0,
+                                     false,          "no thread was made", "threads"};
 
 struct Options {
   TargetOptions target;
   ReportOptions report;
   int seconds = 0;
+  PastOptions past_as_typed;
+  PastQuestion past;
 };
 
 struct Captured {
@@ -61,13 +65,22 @@ Captured FromTarget(Connection* connection, const StackVerb& verb, const Options
     captured.agent = "agent " + connection->status().value("version", "?");
   }
   std::string path = "/debug/pprof/" + std::string(verb.name);
-  if (options.seconds > 0) path += "?seconds=" + std::to_string(options.seconds);
-  const std::chrono::seconds window(options.seconds);
+  const int seconds = options.past.asked() ? 0 : options.seconds;
+  if (options.past.asked()) {
+    if (!connection->is_agent())
+      throw UsageError(connection->description() +
+                       " is a plain Go pprof endpoint: it keeps no recording, so --last, --from "
+                       "and --to cannot be given");
+    path += PastQuery(options.past);
+  } else if (seconds > 0) {
+    path += "?seconds=" + std::to_string(seconds);
+  }
+  const std::chrono::seconds window(seconds);
   Progress progress(std::string(verb.name) + " of " + connection->description(), window);
   captured.bytes = connection
                        ->Capture(path, window + kPatience,
                                  [&] {
-                                   if (options.seconds > 0) progress.Tick();
+                                   if (seconds > 0) progress.Tick();
                                  })
                        .body;
   return captured;
@@ -76,6 +89,8 @@ Captured FromTarget(Connection* connection, const StackVerb& verb, const Options
 Captured FromFile(const Options& options, const StackVerb& verb, const std::string& path) {
   if (options.seconds != verb.default_seconds)
     throw UsageError("'" + path + "' is a saved profile: --seconds asks a running process");
+  if (options.past.asked())
+    throw UsageError("'" + path + "' is a saved profile: --last, --from and --to need an agent");
   Captured captured;
   captured.bytes = ReadSavedProfile(path);
   return captured;
@@ -166,8 +181,12 @@ Action Declare(CLI::App* app, const StackVerb& verb, const char* seconds_help) {
                       ->check(InRange(1, 3600))
                       ->type_name("SECONDS");
   if (verb.default_seconds != 0) seconds->capture_default_str();
+  if (verb.recorded) AddPastOptions(app, {"--seconds"}, &options->past_as_typed);
   AddReportOptions(app, &options->report);
-  return [options, &verb] { return Run(verb, *options); };
+  return [options, &verb] {
+    options->past = ParsePast(options->past_as_typed);
+    return Run(verb, *options);
+  };
 }
 
 constexpr const char* kWindowHelp = "What came in a window of this length, instead of all so far";

@@ -60,6 +60,8 @@ enum class Kind : uint8_t {
   kWaitCondition = 9,
   kWaitSemaphore = 10,
   kWaitJoin = 11,
+  kOffCpu =
+      12,  // never in a cell: of the recording of wall time. events: looks; amount: nanoseconds
 };
 inline constexpr uint32_t kKindLimit = 16;
 

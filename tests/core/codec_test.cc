@@ -99,6 +99,65 @@ TEST_F(Codec, LeavesOutTheLightestWhenRoomIsShort) {
   }
 }
 
+// Waiting is measured in nanoseconds of many threads, allocations in bytes: neither may push CPU
+// time out.
+class Fairness : public testing::Test {
+ protected:
+  void Add(Kind kind, uint64_t stack, uint64_t amount) {
+    const uint64_t frames[] = {0x1000 + stack, 0x2000};
+    FoldDelta delta;
+    delta.frames = frames;
+    delta.hash = HashStack({frames, 2, 0});
+    delta.kind = kind;
+    delta.events = 1;
+    delta.amount = amount;
+    counts_.Add(delta);
+  }
+  void Fill() {
+    for (uint64_t i = 0; i < 600; ++i) Add(Kind::kWaitCondition, i, 10'000'000'000 + i);
+    for (uint64_t i = 0; i < 100; ++i) Add(Kind::kCpu, i, 10'000'000 + i);
+    for (uint64_t i = 0; i < 10; ++i) Add(Kind::kThread, i, 1);
+  }
+  static std::map<Kind, size_t> Kinds(const std::vector<FoldCounts::Entry>& entries) {
+    std::map<Kind, size_t> kinds;
+    for (const FoldCounts::Entry& entry : entries) ++kinds[entry.kind];
+    return kinds;
+  }
+
+  InternedStacks stacks_;
+  FoldCounts counts_{&stacks_};
+};
+
+TEST_F(Fairness, WhatIsGivenUpIsOfWhoHasMost) {
+  Fill();
+  counts_.ShedLightHalf();
+  EXPECT_EQ(Kinds(counts_.Entries()),
+            (std::map<Kind, size_t>{
+                {Kind::kCpu, 100}, {Kind::kThread, 10}, {Kind::kWaitCondition, 245}}));
+  counts_.ShedLightHalf();  // to 177
+  EXPECT_EQ(
+      Kinds(counts_.Entries()),
+      (std::map<Kind, size_t>{{Kind::kCpu, 83}, {Kind::kThread, 10}, {Kind::kWaitCondition, 83}}));
+  for (const FoldCounts::Entry& entry : counts_.Entries()) {
+    EXPECT_TRUE(entry.kind != Kind::kCpu || entry.amount >= 10'000'017U);
+  }
+}
+
+TEST_F(Fairness, AStepWithoutRoomLeavesOutOfWhoHasMost) {
+  Fill();
+  const auto bytes = EncodeStep(counts_, {}, 2500);
+  struct Kept : StepVisitor {
+    void OnSample(const FoldDelta& delta) override { ++kinds[delta.kind]; }
+    void OnLoss(const FoldLoss&) override {}
+    std::map<Kind, size_t> kinds;
+  } kept;
+  StepFacts facts;
+  ASSERT_TRUE(DecodeStep(bytes, &facts, &kept));
+  EXPECT_EQ(kept.kinds[Kind::kThread], 10U);
+  EXPECT_GE(kept.kinds[Kind::kCpu], 50U);
+  EXPECT_LE(kept.kinds[Kind::kCpu], kept.kinds[Kind::kWaitCondition]);
+}
+
 TEST_F(Codec, SurvivesHostileBytes) {
   Fill(60);
   const auto bytes = EncodeStep(counts_, {}, 1 << 20);

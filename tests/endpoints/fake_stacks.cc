@@ -51,6 +51,18 @@ ContentionSnapshot FakeContention::Read(ContentionSide side) {
   return snapshot;
 }
 
+ContentionPast FakeContention::ReadPast(ContentionSide side, int64_t, int64_t to_unix_ns) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  ContentionPast past{Read(side), {}};
+  --reads_;
+  past.counts.since_unix_ms = on_ ? (to_unix_ns - 5 * kSecond) / 1'000'000 : 0;
+  past.window.from_unix_ns = to_unix_ns - 10 * kSecond;
+  past.window.to_unix_ns = to_unix_ns;
+  past.window.covered_ns = 10 * kSecond;
+  past.window.begins_late = "the agent started then";
+  return past;
+}
+
 std::vector<ContentionTotal> FakeContention::Totals() {
   if (!on_) return {};
   return {{"holders", 100, 10}, {"mutex", 60, 6}};

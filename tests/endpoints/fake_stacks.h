@@ -33,6 +33,8 @@ class FakeContention final : public ContentionSource {
  public:
   const char* WhyOff() const override { return on_ ? nullptr : "SONDE_LOCKS=off"; }
   ContentionSnapshot Read(ContentionSide side) override;
+  // A recording that begins 10 s before `to`; switched on 5 s before it.
+  ContentionPast ReadPast(ContentionSide side, int64_t from_unix_ns, int64_t to_unix_ns) override;
   std::vector<ContentionTotal> Totals() override;
   void Switch(bool on) { on_ = on; }
 

@@ -120,6 +120,37 @@ TEST_F(StackEndpoint, WhatIsOffIsAnEmptyProfileThatSaysSo) {
   EXPECT_NE(Get(ServeBlock, "debug=1").response.body.find("# off: "), std::string::npos);
 }
 
+TEST_F(StackEndpoint, LastIsFromTheRecordingAndSaysWhatIsMissing) {
+  const http::Answer answer = Get(ServeBlock, "last=30s");
+  EXPECT_EQ(answer.later, nullptr);
+  const pprof::Profile profile = Decoded(answer.response);
+  EXPECT_EQ(Sum(profile, "delay"), 9'000'001'000);
+  EXPECT_EQ(profile.duration_nanos, 10'000'000'000);
+  std::string comments;
+  for (const auto comment : profile.comments) comments += profile.Text(comment) + "\n";
+  EXPECT_NE(comments.find("window: asked for 30s, have 10s"), std::string::npos) << comments;
+  EXPECT_NE(comments.find("window: locks were switched on at"), std::string::npos) << comments;
+  EXPECT_NE(Get(ServeMutex, "last=30s&debug=1").response.body.find("have 10s"), std::string::npos);
+}
+
+TEST_F(StackEndpoint, WhatWasRecordedBeforeLocksWereSwitchedOffIsThere) {
+  sources_.contention().Switch(false);
+  const pprof::Profile profile = Decoded(Get(ServeMutex, "last=10s").response);
+  EXPECT_EQ(Sum(profile, "contentions"), 100);
+  std::string comments;
+  for (const auto comment : profile.comments) comments += profile.Text(comment) + "\n";
+  EXPECT_NE(comments.find("locks are not measured now: SONDE_LOCKS=off"), std::string::npos);
+}
+
+TEST_F(StackEndpoint, BadTimesSayWhatWasExpected) {
+  for (const char* query : {"last=0s", "last=5x", "last=5s&seconds=3", "from=x"}) {
+    const http::Response response = Get(ServeMutex, query).response;
+    EXPECT_EQ(response.status, 400) << query;
+    EXPECT_NE(response.body.find("expected"), std::string::npos) << query << response.body;
+  }
+  EXPECT_EQ(Get(ServeThreadCreate, "last=5s").response.status, 400);
+}
+
 // Compared with when the threads were looked at, not with a clock of the test: on a busy machine
 // looks come late.
 TEST_F(StackEndpoint, WallTimesOfAThreadAddUpToTheWindow) {

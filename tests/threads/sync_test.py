@@ -160,6 +160,15 @@ class Sync(unittest.TestCase):
         for kind in ("mutex", "rwlock", "condition", "semaphore", "join"):
             self.assertIn(f"# lock {kind}\n", waiters)
 
+        # The past, in whole steps.
+        recorded = self.delays(self.get("/debug/pprof/mutex?debug=1&last=12s"), ("HoldBigLock", "HoldSmallLock"))
+        self.assertGreater(sum(recorded.values()), 0.8 * sum(held.values()), f"{recorded} {held}")
+        self.assertAlmostEqual(recorded["HoldBigLock"] / sum(recorded.values()), true_share, delta=0.05, msg=str(recorded))
+        code, text = self.sonde("block", f":{self.port}", "--last", "1h", "--top", "40")
+        self.assertEqual(code, 0)
+        self.assertIn("WaitForBigLock", text)
+        self.assertRegex(text, "note +window: asked for 1h, have .*: the agent started then")
+
         code, text = self.sonde("block", f":{self.port}", "--top", "40")
         self.assertEqual(code, 0)
         self.assertIn("WaitForBigLock", text)
@@ -178,6 +187,9 @@ class Sync(unittest.TestCase):
         code, text = self.sonde("set", str(process.pid), "locks=off")
         self.assertEqual(code, 0, text)
         self.wait_for(lambda: "# off: " in self.get("/debug/pprof/mutex?debug=1"), 10)
+        past = self.get("/debug/pprof/mutex?debug=1&last=1m")
+        self.assertIn("HoldBigLock", past)
+        self.assertIn("locks are not measured now", past)
 
     def test_wall_time_is_told_apart_and_adds_up(self):
         self.start("wall")
