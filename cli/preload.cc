@@ -16,8 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array kBesideUs = {"../lib/libsonde.so", "../lib/x86_64-linux-gnu/libsonde.so",
-                                  "../lib64/libsonde.so", "../agent/libsonde.so", "libsonde.so"};
+constexpr std::array kBesideUs = {"../lib", "../lib/x86_64-linux-gnu", "../lib64", "../agent", "."};
+constexpr std::array kAgents = {kAgentName, kTcmallocAgentName};
 constexpr std::array kMustBeFirst = {"libasan", "libtsan", "liblsan", "libubsan", "libclang_rt."};
 
 bool IsFile(const fs::path& path) {
@@ -52,7 +52,7 @@ void CheckInterpreter(const std::string& script, const std::string& interpreter)
 
 }  // namespace
 
-std::string FindAgentLibrary(const std::string& given) {
+std::string FindAgentLibrary(const std::string& given, std::string_view name) {
   std::string found;
   std::error_code error;
   if (!given.empty()) {
@@ -60,13 +60,15 @@ std::string FindAgentLibrary(const std::string& given) {
     found = fs::absolute(given).lexically_normal();
   }
   const fs::path here = fs::read_symlink("/proc/self/exe", error).parent_path();
-  for (const char* relative : kBesideUs) {
+  for (const char* folder : kBesideUs) {
     if (!found.empty()) break;
-    if (IsFile(here / relative)) found = (here / relative).lexically_normal();
+    const fs::path library = here / folder / name;
+    if (IsFile(library)) found = library.lexically_normal();
   }
   if (found.empty())
-    throw Failure("no libsonde.so beside " + here.string() + ": expected it in ../lib",
-                  "give its path: --agent FILE");
+    throw Failure(
+        "no " + std::string(name) + " beside " + here.string() + ": expected it in ../lib",
+        "give its path: --agent FILE");
   if (found.find_first_of(" :") != std::string::npos)
     throw Failure(found + ": LD_PRELOAD cannot name a path with a blank or a colon",
                   "copy it elsewhere and give --agent FILE");
@@ -88,7 +90,7 @@ std::string JoinPreload(const std::string& agent, std::string_view existing) {
   std::vector<std::string> entries = SplitPreload(existing);
   // One agent is enough: an older one that the environment brings is replaced.
   std::erase_if(entries, [](const std::string& entry) {
-    return fs::path(entry).filename() == "libsonde.so";
+    return std::ranges::find(kAgents, fs::path(entry).filename()) != kAgents.end();
   });
   const auto place = std::find_if_not(entries.begin(), entries.end(), MustBeFirst);
   entries.insert(place, agent);

@@ -9,9 +9,12 @@
 
 namespace sonde::cli {
 
-// The file given, else libsonde.so beside this binary: installed (../lib) or in the build tree
-// (../agent).
-std::string FindAgentLibrary(const std::string& given);
+inline constexpr std::string_view kAgentName = "libsonde.so";
+inline constexpr std::string_view kTcmallocAgentName = "libsonde-tcmalloc.so";
+
+// The file given, else the one of that name beside this binary: installed (../lib) or in the build
+// tree (../agent).
+std::string FindAgentLibrary(const std::string& given, std::string_view name = kAgentName);
 
 // The path that will be executed. Throws for a command that does not exist or ignores LD_PRELOAD,
 // and says what to do instead. Of a script, its interpreter is checked.

@@ -24,6 +24,7 @@ LICENSES = {
     "gcc-12": "GPL-3.0-or-later WITH GCC-exception-3.1",
     "gcc-13": "GPL-3.0-or-later WITH GCC-exception-3.1",
     "gcc-14": "GPL-3.0-or-later WITH GCC-exception-3.1",
+    "google-perftools": "BSD-3-Clause",
     "http-parser": "MIT",
     "libunwind": "MIT",
     "nlohmann-json3": "MIT",

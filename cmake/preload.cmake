@@ -43,7 +43,7 @@ add_custom_command(OUTPUT ${SONDE_LATE_LIBSTDCXX}
   DEPENDS ${SONDE_SYSTEM_LIBSTDCXX} VERBATIM)
 add_custom_target(sonde_late_libstdcxx DEPENDS ${SONDE_LATE_LIBSTDCXX})
 
-# sonde_preload_library(<target> HOOKS <hook_list.inc> SOURCES <file>... LIBS <library>...)
+# sonde_preload_library(<target> HOOKS <hook_list.inc>... SOURCES <file>... LIBS <library>...)
 #
 # No start files: crti.o of Debian lacks the CET mark, which would strip it from the result, and crtbeginS.o
 # would run destructors at exit; agent/runtime/compat_start.cc has the one symbol that is needed of them.
@@ -51,11 +51,11 @@ add_custom_target(sonde_late_libstdcxx DEPENDS ${SONDE_LATE_LIBSTDCXX})
 # executable with it, as in every library before binutils 2.31.
 # No -z pack-relative-relocs: it makes the library need GLIBC_2.36's loader.
 function(sonde_preload_library target)
-  cmake_parse_arguments(arg "" "HOOKS" "SOURCES;LIBS" ${ARGN})
+  cmake_parse_arguments(arg "" "" "HOOKS;SOURCES;LIBS" ${ARGN})
   if(NOT arg_HOOKS OR NOT arg_SOURCES OR arg_UNPARSED_ARGUMENTS)
-    message(FATAL_ERROR "sonde_preload_library(target HOOKS list SOURCES file... [LIBS library...])")
+    message(FATAL_ERROR "sonde_preload_library(target HOOKS list... SOURCES file... [LIBS library...])")
   endif()
-  get_filename_component(hooks ${arg_HOOKS} ABSOLUTE)
+  list(TRANSFORM arg_HOOKS PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/ OUTPUT_VARIABLE hooks)
   set(map ${CMAKE_CURRENT_BINARY_DIR}/${target}.map)
   set(generator ${PROJECT_SOURCE_DIR}/cmake/make_version_script.py)
   add_custom_command(OUTPUT ${map} COMMAND ${Python3_EXECUTABLE} ${generator} ${hooks} ${map}
@@ -64,7 +64,7 @@ function(sonde_preload_library target)
 
   # tests/artifact checks every library that is listed here.
   set_property(GLOBAL APPEND PROPERTY SONDE_PRELOAD_LIBRARIES ${target})
-  set_property(GLOBAL PROPERTY SONDE_HOOKS_OF_${target} ${hooks})
+  set_property(GLOBAL PROPERTY SONDE_HOOKS_OF_${target} "${hooks}")
   add_library(${target} SHARED ${arg_SOURCES} $<TARGET_OBJECTS:sonde_runtime_entry>)
   sonde_agent_code(${target})
   add_dependencies(${target} sonde_libc_stub sonde_late_libstdcxx ${target}_exports)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Imported targets for the static archives that scripts/setup builds: sonde::zlib, sonde::http_parser,
 # sonde::prometheus_core, sonde::libunwind,
-# sonde::libunwind_remote. find_package(ZLIB) gives the same archive as sonde::zlib.
+# sonde::libunwind_remote, sonde::tcmalloc_parts. find_package(ZLIB) gives the same archive as sonde::zlib.
 
 set(SONDE_THIRD_PARTY "" CACHE PATH "Where scripts/setup put the third-party archives")
 if(NOT SONDE_THIRD_PARTY)
@@ -36,6 +36,8 @@ sonde_third_party(prometheus_core prometheus-cpp prometheus/text_serializer.h li
 sonde_third_party(libunwind libunwind libunwind.h libunwind.a)
 # Its engine for other processes alone, without the unwinder of exceptions that libunwind.a brings.
 sonde_third_party(libunwind_remote libunwind libunwind.h libunwind-x86_64.a)
+# Its headers and tcmalloc.cc lie in include/gperftools; agent/tcmalloc.
+sonde_third_party(tcmalloc_parts google-perftools gperftools/tcmalloc.cc libtcmalloc_parts.a)
 
 # Whoever looks for zlib by itself finds the archive with the CET mark.
 set(SONDE_ZLIB_ARCHIVE ${SONDE_THIRD_PARTY}/zlib/lib/libz.a CACHE FILEPATH "" FORCE)

@@ -27,6 +27,14 @@ constexpr std::array kMarks = {
     Mark{AllocatorKind::kGlibc, "__libc_malloc", false},
 };
 
+DetectedAllocator Ours(const LinkedObject& object) {
+  DetectedAllocator found;
+  found.kind = AllocatorKind::kOurs;
+  found.object = object.name;
+  found.serves_malloc = true;
+  return found;
+}
+
 std::string NameOf(const LinkedObject& object) {
   return object.name.empty() ? "the program" : object.name;
 }
@@ -79,6 +87,8 @@ std::string_view AllocatorKindName(AllocatorKind kind) {
       return "tcmalloc (google)";
     case AllocatorKind::kMimalloc:
       return "mimalloc";
+    case AllocatorKind::kOurs:
+      return "sonde-tcmalloc";
     case AllocatorKind::kOther:
       break;
   }
@@ -94,6 +104,8 @@ DetectedAllocators AllocatorDetector::Detect() {
     const bool defines = objects.Find(object, "malloc").has_value();
     if (object.is_ours) {
       out.hooked = defines;
+      if (ours_serves_) out.all.push_back(Ours(object));
+      served |= ours_serves_;
       continue;
     }
     // The loader has a malloc of its own, for the time before libc's.

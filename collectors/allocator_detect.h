@@ -20,6 +20,7 @@ enum class AllocatorKind : uint8_t {
   kGperftools,  // tcmalloc of gperftools
   kGoogleTcmalloc,
   kMimalloc,
+  kOurs,   // libsonde-tcmalloc.so's
   kOther,  // defines malloc, and nothing that we know
 };
 std::string_view AllocatorKindName(AllocatorKind kind);
@@ -43,13 +44,16 @@ struct DetectedAllocators {
 class AllocatorDetector {
  public:
   static constexpr size_t kMaxScanBytes = size_t{16} << 20;
-  explicit AllocatorDetector(const ProcessMemory& memory) : memory_(memory) {}
+  // `ours_serves`: the library that this is in brings the malloc that the service gets.
+  explicit AllocatorDetector(const ProcessMemory& memory, bool ours_serves = false)
+      : memory_(memory), ours_serves_(ours_serves) {}
   DetectedAllocators Detect();
 
  private:
   const std::vector<AllocatorKind>& HiddenInProgram();
 
   const ProcessMemory& memory_;
+  const bool ours_serves_;
   bool scanned_ = false;
   std::vector<AllocatorKind> hidden_;
 };

@@ -62,6 +62,13 @@ ReleaseOutcome InSteps(uint64_t address, std::string_view symbol, const ReleaseR
                     std::string(symbol)};
 }
 
+ReleaseOutcome OursInSteps(const ReleaseRequest& request) {
+  uint64_t released = 0, step = 1;
+  while (step != 0 && released < request.free_bytes && !request.budget.IsUsedUp())
+    released += step = request.release(kReleaseStepBytes);
+  return {true, "sonde-tcmalloc gave back " + std::to_string(released >> 20) + " MiB"};
+}
+
 }  // namespace
 
 ReleaseOutcome ReleaseFreeMemory(const ProcessMemory& memory, const DetectedAllocator& allocator,
@@ -77,6 +84,8 @@ ReleaseOutcome ReleaseFreeMemory(const ProcessMemory& memory, const DetectedAllo
       return InSteps(Find(memory, allocator, kGperftools), kGperftools, request);
     case AllocatorKind::kGoogleTcmalloc:
       return InSteps(Find(memory, allocator, kGoogle), kGoogle, request);
+    case AllocatorKind::kOurs:
+      return OursInSteps(request);
     case AllocatorKind::kMimalloc:
       return {false, "mimalloc gives back only what belongs to the thread that asks (mi_collect)"};
     case AllocatorKind::kOther:

@@ -7,7 +7,7 @@
 //               bytes, 0.04 of blocks of 5,000 (256 and 512 MiB, half of it free). Threads that
 //               allocate from that arena wait. So without `force` only where kMaxStallMs are
 //               enough.
-//   gperftools, google   hold the page heap's lock while pages are given back: asked for
+//   gperftools, google, ours   hold the page heap's lock while pages are given back: asked for
 //               kStepBytes at a time, so that nobody waits for more.
 //   jemalloc    purges arena by arena and holds no lock while pages are given back.
 //   mimalloc    gives back only what belongs to the calling thread: not asked.
@@ -25,9 +25,10 @@ namespace sonde {
 
 struct ReleaseRequest {
   bool force = false;
-  uint64_t heap_bytes = 0;  // of the allocator, in memory
-  uint64_t free_bytes = 0;  // of them, kept for later
-  WorkBudget budget;        // of the steps
+  uint64_t heap_bytes = 0;                        // of the allocator, in memory
+  uint64_t free_bytes = 0;                        // of them, kept for later
+  WorkBudget budget;                              // of the steps
+  uint64_t (*release)(uint64_t bytes) = nullptr;  // of our own allocator
 };
 
 struct ReleaseOutcome {

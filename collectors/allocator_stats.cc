@@ -117,6 +117,7 @@ AllocatorNumbers AskAllocator(const DetectedAllocator& allocator) {
       AskMimalloc(At<MimallocProcess>(address), &out);
       break;
     case AllocatorKind::kGlibc:
+    case AllocatorKind::kOurs:
     case AllocatorKind::kOther:
       out.problem = "cannot be asked";
       break;

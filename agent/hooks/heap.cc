@@ -12,7 +12,9 @@
 #include <stdlib.h>
 
 #include "agent/hooks/heap_door.h"
+#include "agent/hooks/heap_fast_path.h"
 #include "agent/hooks/hook.h"
+#include "agent/runtime/resolve.h"
 #include "collectors/safe/heap_sampler.h"
 #include "collectors/safe/live_table.h"
 
@@ -243,6 +245,7 @@ extern "C" __attribute__((visibility("hidden"))) uint64_t SondeHostMalloc() {
 SONDE_EXPORT_IN_ONE_LINE void* malloc(size_t size) noexcept {
   if (SampleDue(size)) [[unlikely]]
     return SampledMalloc(size);
+  if (const auto path = sonde::hooks::FastAllocation(size)) return Allocate(path);
   return g_malloc.Host()(size);
 }
 SONDE_EXPORT void* calloc(size_t count, size_t size) noexcept {
@@ -291,6 +294,7 @@ SONDE_EXPORT void* pvalloc(size_t size) noexcept {
 SONDE_EXPORT_IN_ONE_LINE void free(void* block) noexcept {
   if (MayBeSampled(block)) [[unlikely]]
     return SampledFree(block);
+  if (const auto path = sonde::hooks::FastRelease(block)) return Release(path, block);
   g_free.Host()(block);
 }
 SONDE_EXPORT void cfree(void* block) noexcept {
@@ -307,4 +311,13 @@ SONDE_EXPORT void free_aligned_sized(void* block, size_t alignment, size_t size)
   if (MayBeSampled(block)) [[unlikely]]
     ForgetBlock(block);
   g_free_aligned_sized.Host()(block, alignment, size);
+}
+
+// The same for the other hooks of libsonde-tcmalloc.so.
+extern "C" __attribute__((visibility("hidden"))) void SondeFree(void* block) noexcept {
+  free(block);
+}
+extern "C" __attribute__((visibility("hidden"))) void* SondeRealloc(void* old,
+                                                                    size_t size) noexcept {
+  return realloc(old, size);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The host's own allocation functions, each behind a pointer that an exported function of ours ends
-// with a jump through, so no frame of ours is on the host's stack.
+// The allocation functions that serve the host, each behind a pointer that an exported function of
+// ours ends with a jump through, so no frame of ours is on the host's stack.
 //
 // Constant-initialised, so it works before any constructor: in the loader, in preinit functions, in
 // constructors of other libraries. Any thread. No memory.
@@ -8,7 +8,7 @@
 
 #include <atomic>
 
-#include "agent/runtime/resolve.h"
+#include "agent/hooks/host_allocator.h"
 
 namespace sonde::hooks {
 
@@ -20,7 +20,7 @@ struct HeapDoor {
   // Malloc-safe: may not allocate or block. All threads find the same, so it does not matter which
   // one does it. The next definition, or a stand-in.
   Function* Open(const char* name, Function* stand_in, const char* version = nullptr) {
-    Function* found = reinterpret_cast<Function*>(runtime::NextSymbol(name, version));
+    Function* found = reinterpret_cast<Function*>(HostAllocator(name, version));
     if (found == nullptr) found = stand_in;
     host.store(found, std::memory_order_release);
     return found;

@@ -23,6 +23,9 @@
 #include "collectors/safe/region_file.h"
 #include "collectors/safe/sys.h"
 
+// Of agent/hooks or agent/tcmalloc: what this library brings as the service's malloc.
+extern "C" __attribute__((visibility("hidden"))) void SondeOwnAllocator(sonde::OwnAllocator* out);
+
 namespace sonde::life {
 namespace {
 
@@ -34,6 +37,12 @@ constexpr double kWithin95Percent = 1.96;
 constexpr uint64_t kDetectionRestNs = 10'000'000'000;
 constexpr uint64_t kPageBytes = 4096;
 constexpr uint64_t kDefaultStackBytes = uint64_t{8} << 20;
+
+OwnAllocator BroughtAllocator() {
+  OwnAllocator own;
+  SondeOwnAllocator(&own);
+  return own;
+}
 
 uint64_t StackPointerHere() { return reinterpret_cast<uint64_t>(__builtin_frame_address(0)); }
 
@@ -119,7 +128,11 @@ std::vector<std::string> NotesOn(const Survey& survey) {
 }  // namespace
 
 LiveMemory::LiveMemory(int agent_tid, HeapSource* heap, OwnBytes own_bytes)
-    : agent_tid_(agent_tid), heap_(heap), own_bytes_(std::move(own_bytes)), detector_(memory_) {}
+    : agent_tid_(agent_tid),
+      heap_(heap),
+      own_bytes_(std::move(own_bytes)),
+      own_(BroughtAllocator()),
+      detector_(memory_, own_.serves) {}
 
 const DetectedAllocators& LiveMemory::Detected() {
   const uint64_t now_ns = MonotonicNs();
@@ -188,7 +201,9 @@ void LiveMemory::AddSampledHeap(MemoryFacts* facts) {
 // glibc's own heap is looked at whoever serves malloc: libc uses it before others are there.
 void LiveMemory::AddAllocators(const Survey& survey, const WorkBudget& budget, MemoryFacts* facts) {
   for (const DetectedAllocator& one : Detected().all) {
-    if (one.kind == AllocatorKind::kGlibc) {
+    if (one.kind == AllocatorKind::kOurs) {
+      facts->allocators.push_back(own_.ask());
+    } else if (one.kind == AllocatorKind::kGlibc) {
       if (!one.serves_malloc) continue;
       const uint64_t begin_ns = ThreadCpuNs();
       const GlibcHeap heap = WalkGlibcHeap(memory_, &pages_, survey.regions, budget);
@@ -242,7 +257,9 @@ MemoryRelease LiveMemory::Release(bool force) {
     return release;
   }
   const uint64_t begin_ns = MonotonicNs();
-  ReleaseRequest request{.force = force, .budget = {ThreadCpuNs() + kBudgetNs, &AgentMustStop}};
+  ReleaseRequest request{.force = force,
+                         .budget = {ThreadCpuNs() + kBudgetNs, &AgentMustStop},
+                         .release = own_.release};
   for (const AllocatorNumbers& numbers : Page().facts.allocators) {
     request.heap_bytes += numbers.resident;
     request.free_bytes += numbers.free;

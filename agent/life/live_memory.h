@@ -19,6 +19,7 @@
 #include "collectors/allocator_detect.h"
 #include "collectors/memory_page_pages.h"
 #include "collectors/memory_page_survey.h"
+#include "collectors/own_allocator.h"
 #include "collectors/process_memory.h"
 
 namespace sonde::life {
@@ -58,6 +59,7 @@ class LiveMemory : public MemorySource {
   const int agent_tid_;
   HeapSource* const heap_;
   const OwnBytes own_bytes_;
+  const OwnAllocator own_;
   ProcessMemory memory_;
   ResidentPages pages_;
   AllocatorDetector detector_;

@@ -17,9 +17,13 @@
 namespace sonde::cli {
 namespace {
 
+constexpr const char* kOwnAllocator = "own";
+constexpr const char* kTcmalloc = "tcmalloc";
+
 struct Options {
   std::vector<std::string> command;
   std::string agent;
+  std::string allocator = kOwnAllocator;
   std::map<std::string, std::string> settings;  // SONDE_* by name
   std::vector<std::string> assignments;         // --set cpu_hz=200
   bool print = false;
@@ -68,12 +72,19 @@ void Print(const std::map<std::string, std::string>& variables,
   throw Failure("cannot start " + program + ": " + strerror(errno));
 }
 
+std::string AgentOf(const Options& options) {
+  const bool tcmalloc = options.allocator == kTcmalloc;
+  if (tcmalloc && !options.agent.empty())
+    throw UsageError("--allocator tcmalloc is another agent library: expected no --agent with it");
+  return FindAgentLibrary(options.agent, tcmalloc ? kTcmallocAgentName : kAgentName);
+}
+
 ExitCode Run(Options options) {
   const std::vector<std::string>& command = options.command;
   if (command.empty())
     throw UsageError("no command given: expected sonde run [options] -- COMMAND [arguments]");
   AddAssignments(&options);
-  const std::string agent = FindAgentLibrary(options.agent);
+  const std::string agent = AgentOf(options);
   const std::string program = FindPreloadableProgram(command[0]);
   auto variables = options.settings;
   const char* preload = getenv("LD_PRELOAD");
@@ -96,6 +107,11 @@ Action DeclareRun(CLI::App* verb) {
   verb->add_option("--agent", options->agent,
                    "libsonde.so to preload (default: the one beside sonde)")
       ->type_name("FILE");
+  verb->add_option(
+          "--allocator", options->allocator,
+          "Whose malloc the command gets: its own, or Sonde's tcmalloc in place of glibc's")
+      ->type_name("own|tcmalloc")
+      ->check(CLI::IsMember({kOwnAllocator, kTcmalloc}));
   for (const Shorthand& shorthand : kShorthands) {
     const std::string variable = shorthand.variable;
     verb->add_option_function<std::string>(

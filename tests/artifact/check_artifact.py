@@ -3,7 +3,7 @@
 """Checks that a preload library can be loaded into any process since glibc 2.17 and changes nothing by being there.
 
 Prints one line a fault and ends with 1 if there is any.
-Usage: check_artifact.py LIBRARY HOOK_LIST.inc CMAKE_DIR
+Usage: check_artifact.py LIBRARY HOOK_LIST.inc... CMAKE_DIR
 """
 import re
 import subprocess
@@ -130,7 +130,7 @@ def check_ifunc(artifact, **_):
 CHECKS = (check_needed, check_undefined, check_exports, check_segments, check_dynamic, check_cet, check_ifunc)
 
 
-def faults_of(library, hook_list, cmake_dir):
+def faults_of(library, hook_lists, cmake_dir):
     sys.path.insert(0, cmake_dir)
     sys.dont_write_bytecode = True
     import make_libc_stub  # pylint: disable=import-outside-toplevel
@@ -139,15 +139,15 @@ def faults_of(library, hook_list, cmake_dir):
                             check=True).stdout.strip()
     floor_symbols = {name for path in (LIBC, loader) for name, *_ in make_libc_stub.offered_symbols(path, FLOOR)}
     artifact = Artifact(library)
+    hooks = set(make_version_script.hooks_of_all(hook_lists))
     for check in CHECKS:
-        yield from check(artifact, hooks=set(make_version_script.hooks_of(hook_list)), floor_symbols=floor_symbols,
-                         parse_version=make_libc_stub.parse_version)
+        yield from check(artifact, hooks=hooks, floor_symbols=floor_symbols, parse_version=make_libc_stub.parse_version)
 
 
 def main():
-    if len(sys.argv) != 4:
+    if len(sys.argv) < 4:
         sys.exit(__doc__)
-    faults = list(faults_of(*sys.argv[1:]))
+    faults = list(faults_of(sys.argv[1], sys.argv[2:-1], sys.argv[-1]))
     for fault in faults:
         print(f"{sys.argv[1]} {fault}")
     sys.exit(1 if faults else 0)

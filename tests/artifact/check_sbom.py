@@ -13,7 +13,7 @@ import sys
 
 COMPONENT_OF_ARCHIVE = {"libstdc++.a": "gcc", "libgcc_eh.a": "gcc", "libgcc.a": "gcc", "libz.a": "zlib",
                         "libhttp_parser.a": "http-parser", "libprometheus-cpp-core.a": "prometheus-cpp",
-                        "libunwind.a": "libunwind", "libunwind-x86_64.a": "libunwind"}
+                        "libtcmalloc_parts.a": "google-perftools", "libunwind.a": "libunwind", "libunwind-x86_64.a": "libunwind"}
 COMPONENT_OF_NAMESPACE = {"CLI::": "cli11", "nlohmann::": "nlohmann-json3"}
 
 

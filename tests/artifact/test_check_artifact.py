@@ -32,7 +32,7 @@ class CheckArtifactTest(unittest.TestCase):
             command = ["gcc", "-shared", "-nostdlib", "-fPIC", "-O1", "-w", *compile_flags, "-o", folder / "a.so",
                        folder / "a.c", f"-Wl,--version-script={folder}/a.map"]
             subprocess.run(command + [f"-Wl,{flag}" for flag in link] + list(libs), check=True)
-            return list(check_artifact.faults_of(str(folder / "a.so"), str(folder / "hooks.inc"), CMAKE_DIR))
+            return list(check_artifact.faults_of(str(folder / "a.so"), [str(folder / "hooks.inc")], CMAKE_DIR))
 
     def expect(self, text, **library):
         faults = self.faults(**library)

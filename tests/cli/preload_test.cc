@@ -21,6 +21,11 @@ TEST(JoinPreload, StaysBehindSanitizersWhichMustBeFirst) {
             "/x/libasan.so.8:" + std::string(kAgent) + ":/y/libfake.so");
 }
 
+TEST(JoinPreload, ReplacesAnAgentOfEitherKind) {
+  EXPECT_EQ(JoinPreload(kAgent, "/old/libsonde-tcmalloc.so:/y/libfake.so"),
+            std::string(kAgent) + ":/y/libfake.so");
+}
+
 TEST(JoinPreload, ReplacesAnAgentThatIsThereAlready) {
   EXPECT_EQ(JoinPreload(kAgent, "/old/libsonde.so::"), kAgent);
 }
