@@ -30,17 +30,6 @@ void Write(const Line& line, Writer* out) {
   out->Int(field::kLineNumber, line.line);
 }
 
-void Write(const Sample& sample, Writer* out) {
-  out->Packed(field::kLocationId, sample.locations, 1);
-  out->Packed(field::kValue, sample.values);
-  Writer part;
-  for (const Label& label : sample.labels) {
-    part.Clear();
-    Write(label, &part);
-    out->BytesAlways(field::kLabel, part.bytes());
-  }
-}
-
 void Write(const Mapping& mapping, Writer* out) {
   out->Uint(field::kMemoryStart, mapping.start);
   out->Uint(field::kMemoryLimit, mapping.limit);
@@ -97,25 +86,46 @@ void WriteNumbered(uint32_t field, const std::vector<Item>& items, Writer* out) 
 
 }  // namespace
 
-std::string Encode(const Profile& profile) {
-  Writer out;
-  WriteAll(field::kSampleType, profile.sample_types, &out);
-  WriteAll(field::kSample, profile.samples, &out);
-  WriteNumbered(field::kMapping, profile.mappings, &out);
-  WriteNumbered(field::kLocation, profile.locations, &out);
-  WriteNumbered(field::kFunction, profile.functions, &out);
-  for (const std::string& text : profile.strings) out.BytesAlways(field::kStringTable, text);
-  out.Uint(field::kDropFrames, profile.drop_frames);
-  out.Uint(field::kKeepFrames, profile.keep_frames);
-  out.Int(field::kTimeNanos, profile.time_nanos);
-  out.Int(field::kDurationNanos, profile.duration_nanos);
-  if (profile.period_type != ValueType()) {
-    WriteAll(field::kPeriodType, std::vector<ValueType>{profile.period_type}, &out);
+Encoder::Encoder(const std::vector<ValueType>& sample_types) {
+  WriteAll(field::kSampleType, sample_types, &out_);
+}
+
+void Encoder::Add(const Sample& sample) {
+  part_.Clear();
+  part_.Packed(field::kLocationId, sample.locations, 1);
+  part_.Packed(field::kValue, sample.values);
+  for (const Label& label : sample.labels) {
+    label_.Clear();
+    Write(label, &label_);
+    part_.BytesAlways(field::kLabel, label_.bytes());
   }
-  out.Int(field::kPeriod, profile.period);
-  out.Packed(field::kComment, profile.comments);
-  out.Uint(field::kDefaultSampleType, profile.default_sample_type);
-  return out.Take();
+  out_.BytesAlways(field::kSample, part_.bytes());
+}
+
+std::string Encoder::Finish(const Profile& rest) {
+  WriteNumbered(field::kMapping, rest.mappings, &out_);
+  WriteNumbered(field::kLocation, rest.locations, &out_);
+  WriteNumbered(field::kFunction, rest.functions, &out_);
+  for (const std::string& text : rest.strings) out_.BytesAlways(field::kStringTable, text);
+  out_.Uint(field::kDropFrames, rest.drop_frames);
+  out_.Uint(field::kKeepFrames, rest.keep_frames);
+  out_.Int(field::kTimeNanos, rest.time_nanos);
+  out_.Int(field::kDurationNanos, rest.duration_nanos);
+  if (rest.period_type != ValueType()) {
+    WriteAll(field::kPeriodType, std::vector<ValueType>{rest.period_type}, &out_);
+  }
+  out_.Int(field::kPeriod, rest.period);
+  out_.Packed(field::kComment, rest.comments);
+  out_.Uint(field::kDefaultSampleType, rest.default_sample_type);
+  return out_.Take();
+}
+
+std::string Encoder::FinishGz(const Profile& rest) { return Gzip(Finish(rest)); }
+
+std::string Encode(const Profile& profile) {
+  Encoder encoder(profile.sample_types);
+  for (const Sample& sample : profile.samples) encoder.Add(sample);
+  return encoder.Finish(profile);
 }
 
 std::string EncodeGz(const Profile& profile) { return Gzip(Encode(profile)); }

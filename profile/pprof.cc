@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profile/pprof.h"
 
+#include <functional>
+
 namespace sonde::pprof {
+namespace {
+
+uint64_t HashOf(std::string_view text) { return MixHash(std::hash<std::string_view>()(text), 0); }
+
+}  // namespace
 
 uint32_t Profile::SampleTypeIndex(const std::string& type) const {
   for (uint32_t i = 0; i < sample_types.size(); ++i) {
@@ -11,18 +18,25 @@ uint32_t Profile::SampleTypeIndex(const std::string& type) const {
 }
 
 StringTable::StringTable(std::vector<std::string>* strings) : strings_(strings) {
-  for (StringId id = 0; id < strings->size(); ++id) ids_.emplace((*strings)[id], id);
+  for (StringId id = 0; id < strings->size(); ++id) {
+    const std::string& text = (*strings)[id];
+    const uint64_t hash = HashOf(text);
+    const auto is = [&](uint32_t known) { return (*strings)[known] == text; };
+    if (ids_.Find(hash, is) == IdIndex::kNotFound) ids_.Insert(hash, id);
+  }
   Intern("");
 }
 
-StringId StringTable::Intern(const std::string& text) {
+StringId StringTable::Intern(std::string_view text) {
+  const uint64_t hash = HashOf(text);
+  const StringId known = ids_.Find(hash, [&](uint32_t id) { return (*strings_)[id] == text; });
+  if (known != IdIndex::kNotFound) return known;
   const auto next = static_cast<StringId>(strings_->size());
-  const auto [entry, fresh] = ids_.try_emplace(text, next);
-  if (!fresh) return entry->second;
+  strings_->emplace_back(text);
   try {
-    strings_->push_back(text);
+    ids_.Insert(hash, next);
   } catch (...) {
-    ids_.erase(entry);
+    strings_->pop_back();
     throw;
   }
   return next;

@@ -7,8 +7,10 @@
 
 #include <cstdint>
 #include <string>
-#include <unordered_map>
+#include <string_view>
 #include <vector>
+
+#include "profile/id_index.h"
 
 namespace sonde::pprof {
 
@@ -90,16 +92,16 @@ struct Profile {
   uint32_t SampleTypeIndex(const std::string& type) const;
 };
 
-// Gives equal strings one id while a profile is being made. Points into the profile's table only
-// through copies, so the profile may move.
+// Gives equal strings one id while a profile is being made. Only the strings that were there before
+// it, and its own, are found again.
 class StringTable {
  public:
   explicit StringTable(std::vector<std::string>* strings);
-  StringId Intern(const std::string& text);
+  StringId Intern(std::string_view text);
 
  private:
   std::vector<std::string>* strings_;
-  std::unordered_map<std::string, StringId> ids_;
+  IdIndex ids_;
 };
 
 }  // namespace sonde::pprof

@@ -13,11 +13,6 @@
 namespace sonde {
 namespace {
 
-uint64_t Mix(uint64_t hash, uint64_t value) {
-  hash = (hash ^ value) * 0x9e3779b97f4a7c15u;
-  return hash ^ (hash >> 29);
-}
-
 auto MappingKey(const Mapping& m) {
   return std::tie(m.start, m.limit, m.offset, m.path, m.build_id, m.pid);
 }
@@ -40,32 +35,38 @@ int64_t Sum(int64_t a, int64_t b) {
 class ProfileBuilder::Output {
  public:
   Output(const ProfileBuilder& builder, Symbolizer* symbolizer)
-      : builder_(builder), symbolizer_(symbolizer), strings_(&profile_.strings) {}
-
-  pprof::Profile Make() {
+      : builder_(builder), symbolizer_(symbolizer), strings_(&profile_.strings) {
     WriteHeader();
     ChooseMappings();
     SymbolizeAll();
-    for (const Stored& sample : builder_.samples_) WriteSample(sample);
+  }
+
+  [[nodiscard]] const std::vector<pprof::ValueType>& sample_types() const {
+    return profile_.sample_types;
+  }
+  template <class Take>
+  void ForEachSample(const Take& take) {
+    pprof::Sample sample;
+    for (size_t i = 0; i < builder_.samples_.size(); ++i) {
+      ReadSample(i, &sample);
+      take(sample);
+    }
+  }
+  // Everything but the samples, behind them. Once.
+  pprof::Profile TakeRest() {
     WriteComments();
     return std::move(profile_);
   }
 
  private:
-  struct Place {  // one address of one process
-    size_t space;
-    uint64_t address;
-    auto operator<=>(const Place&) const = default;
-  };
-
   void WriteHeader();
   void ChooseMappings();
-  void ReadPerfMaps(const std::vector<Place>& places);
+  void ReadPerfMaps(const std::vector<uint32_t>& places);
   void SymbolizeAll();
-  void WriteSample(const Stored& sample);
+  void ReadSample(size_t index, pprof::Sample* sample);
   void WriteComments();
   const Mapping* MappingAt(const Place& place) const;
-  std::vector<Place> AllPlaces() const;
+  std::vector<uint32_t> UsedPlaces() const;
   uint32_t MappingIndex(const Mapping& mapping);
   uint32_t LocationOf(const Place& place);
   uint32_t LocationOfName(uint32_t name);
@@ -79,10 +80,10 @@ class ProfileBuilder::Output {
   pprof::StringTable strings_;
   std::vector<std::vector<const Mapping*>> sorted_;  // by address, one list a space
   std::map<const Mapping*, uint32_t, MappingLess> mapping_ids_;
-  std::map<std::pair<uint32_t, uint64_t>, uint32_t> location_ids_;  // mapping, address
+  IdIndex location_ids_;  // by mapping and address
   std::unordered_map<uint32_t, uint32_t> name_locations_;
   std::unordered_map<pprof::StringId, uint32_t> function_ids_;
-  std::map<Place, uint32_t> places_;
+  std::vector<uint32_t> place_locations_;  // of places_ that a sample has
   size_t unnamed_for_memory_ = 0;
 };
 
@@ -135,21 +136,30 @@ uint32_t ProfileBuilder::Output::MappingIndex(const Mapping& mapping) {
   return next;
 }
 
-std::vector<ProfileBuilder::Output::Place> ProfileBuilder::Output::AllPlaces() const {
-  std::vector<Place> places;
+// In address order, which is what the symbolizer is cheapest at. A sample that found no memory may
+// have left places that no other has.
+std::vector<uint32_t> ProfileBuilder::Output::UsedPlaces() const {
+  const std::vector<Place>& all = builder_.places_;
+  std::vector<bool> used(all.size());
   for (const Stored& sample : builder_.samples_) {
-    for (const uint64_t address : sample.addresses)
-      places.push_back({sample.address_space, address});
+    const uint32_t* const first = builder_.words_.data() + sample.first_word + sample.names;
+    for (uint32_t i = 0; i < sample.places; ++i) used[first[i]] = true;
   }
-  std::sort(places.begin(), places.end());
-  places.erase(std::unique(places.begin(), places.end()), places.end());
+  std::vector<uint32_t> places;
+  for (uint32_t i = 0; i < all.size(); ++i) {
+    if (used[i]) places.push_back(i);
+  }
+  std::sort(places.begin(), places.end(), [&](uint32_t a, uint32_t b) {
+    return std::tie(all[a].space, all[a].address) < std::tie(all[b].space, all[b].address);
+  });
   return places;
 }
 
 // A perf map is read once for all addresses of its process.
-void ProfileBuilder::Output::ReadPerfMaps(const std::vector<Place>& places) {
+void ProfileBuilder::Output::ReadPerfMaps(const std::vector<uint32_t>& places) {
   std::map<int, std::vector<uint64_t>> generated;
-  for (const Place& place : places) {
+  for (const uint32_t id : places) {
+    const Place& place = builder_.places_[id];
     const Mapping* mapping = MappingAt(place);
     if (mapping != nullptr && mapping->IsGenerated() && mapping->pid != 0)
       generated[mapping->pid].push_back(place.address);
@@ -164,11 +174,11 @@ void ProfileBuilder::Output::ReadPerfMaps(const std::vector<Place>& places) {
   }
 }
 
-// In address order, which is what the symbolizer is cheapest at.
 void ProfileBuilder::Output::SymbolizeAll() {
-  const std::vector<Place> places = AllPlaces();
+  const std::vector<uint32_t> places = UsedPlaces();
   if (symbolizer_ != nullptr) ReadPerfMaps(places);
-  for (const Place& place : places) places_.emplace_hint(places_.end(), place, LocationOf(place));
+  place_locations_.resize(builder_.places_.size());
+  for (const uint32_t id : places) place_locations_[id] = LocationOf(builder_.places_[id]);
 }
 
 uint32_t ProfileBuilder::Output::NewLocation(pprof::Location location) {
@@ -180,8 +190,12 @@ uint32_t ProfileBuilder::Output::NewLocation(pprof::Location location) {
 uint32_t ProfileBuilder::Output::LocationOf(const Place& place) {
   const Mapping* mapping = MappingAt(place);
   const uint32_t index = mapping == nullptr ? pprof::kNone : MappingIndex(*mapping);
-  const auto [entry, fresh] = location_ids_.try_emplace({index, place.address}, 0);
-  if (!fresh) return entry->second;
+  const uint64_t hash = MixHash(index, place.address);
+  const uint32_t known = location_ids_.Find(hash, [&](uint32_t id) {
+    const pprof::Location& location = profile_.locations[id];
+    return location.mapping == index && location.address == place.address;
+  });
+  if (known != IdIndex::kNotFound) return known;
   pprof::Location location;
   location.mapping = index;
   location.address = place.address;
@@ -189,8 +203,9 @@ uint32_t ProfileBuilder::Output::LocationOf(const Place& place) {
     const uint32_t function = FunctionAt(*mapping, index, place.address);
     if (function != pprof::kNone) location.lines.push_back({function, 0});
   }
-  entry->second = NewLocation(std::move(location));
-  return entry->second;
+  const uint32_t id = NewLocation(std::move(location));
+  location_ids_.Insert(hash, id);
+  return id;
 }
 
 uint32_t ProfileBuilder::Output::FunctionAt(const Mapping& mapping, uint32_t index,
@@ -227,23 +242,30 @@ uint32_t ProfileBuilder::Output::LocationOfName(uint32_t name) {
   return entry->second;
 }
 
-void ProfileBuilder::Output::WriteSample(const Stored& sample) {
-  pprof::Sample out;
-  out.values = sample.values;
+// Into what has room already, mostly: a profile has many samples.
+void ProfileBuilder::Output::ReadSample(size_t index, pprof::Sample* out) {
+  const Stored& sample = builder_.samples_[index];
+  const uint32_t* const names = builder_.words_.data() + sample.first_word;
+  const uint32_t* const places = names + sample.names;
+  const size_t value_count = builder_.options_.sample_types.size();
+  const int64_t* const values = builder_.values_.data() + index * value_count;
+  out->values.assign(values, values + value_count);
+  out->locations.clear();
   for (uint32_t i = 0; i < sample.leaf_names; ++i) {
-    out.locations.push_back(LocationOfName(sample.names[i]));
+    out->locations.push_back(LocationOfName(names[i]));
   }
-  for (const uint64_t address : sample.addresses) {
-    out.locations.push_back(places_.find({sample.address_space, address})->second);
+  for (uint32_t i = 0; i < sample.places; ++i) {
+    out->locations.push_back(place_locations_[places[i]]);
   }
-  for (size_t i = sample.leaf_names; i < sample.names.size(); ++i) {
-    out.locations.push_back(LocationOfName(sample.names[i]));
+  for (uint32_t i = sample.leaf_names; i < sample.names; ++i) {
+    out->locations.push_back(LocationOfName(names[i]));
   }
-  const auto text = [&](uint32_t id) { return strings_.Intern(builder_.names_[id]); };
-  for (const pprof::Label& label : sample.labels) {
-    out.labels.push_back({text(label.key), text(label.text), label.number, text(label.unit)});
+  const auto text = [&](uint32_t id) { return id == 0 ? 0 : strings_.Intern(builder_.names_[id]); };
+  out->labels.clear();
+  for (uint32_t i = 0; i < sample.labels; ++i) {
+    const pprof::Label& label = builder_.labels_[sample.first_label + i];
+    out->labels.push_back({text(label.key), text(label.text), label.number, text(label.unit)});
   }
-  profile_.samples.push_back(std::move(out));
 }
 
 void ProfileBuilder::Output::WriteComments() {
@@ -266,72 +288,136 @@ size_t ProfileBuilder::AddMappings(std::vector<Mapping> mappings) {
 }
 
 uint32_t ProfileBuilder::InternName(std::string_view name) {
-  return name_ids_.Intern(std::string(name));
+  return name.empty() ? 0 : name_ids_.Intern(name);
 }
 
+uint32_t ProfileBuilder::InternPlace(const Place& place) {
+  const uint64_t hash = MixHash(place.space, place.address);
+  const uint32_t known = place_ids_.Find(hash, [&](uint32_t id) {
+    return places_[id].address == place.address && places_[id].space == place.space;
+  });
+  if (known != IdIndex::kNotFound) return known;
+  const auto next = static_cast<uint32_t>(places_.size());
+  places_.push_back(place);
+  try {
+    place_ids_.Insert(hash, next);
+  } catch (...) {
+    places_.pop_back();
+    throw;
+  }
+  return next;
+}
+
+// At the end of what is stored, without values.
 ProfileBuilder::Stored ProfileBuilder::Store(const SampleInput& sample) {
   Stored out;
-  out.address_space = sample.address_space;
+  out.first_word = words_.size();
+  out.first_label = labels_.size();
+  out.space = static_cast<uint32_t>(sample.address_space);
   out.leaf_names = static_cast<uint32_t>(sample.leaf_names.size());
-  for (const std::string_view name : sample.leaf_names) out.names.push_back(InternName(name));
-  for (const std::string_view name : sample.root_names) out.names.push_back(InternName(name));
-  out.addresses.reserve(sample.frames.size());
-  for (size_t i = 0; i < sample.frames.size(); ++i) {
-    const bool back = (i != 0 || sample.leaf_is_return_address) && sample.frames[i] != 0;
-    out.addresses.push_back(sample.frames[i] - (back ? 1 : 0));
+  out.names = out.leaf_names + static_cast<uint32_t>(sample.root_names.size());
+  out.places = static_cast<uint32_t>(sample.frames.size());
+  out.labels = static_cast<uint32_t>(sample.labels.size());
+  try {
+    for (const std::string_view name : sample.leaf_names) words_.push_back(InternName(name));
+    for (const std::string_view name : sample.root_names) words_.push_back(InternName(name));
+    words_.resize(words_.size() + out.places);
+    uint32_t* word = words_.data() + words_.size() - out.places;
+    for (size_t i = 0; i < sample.frames.size(); ++i) {
+      const bool back = (i != 0 || sample.leaf_is_return_address) && sample.frames[i] != 0;
+      *word++ = InternPlace({sample.frames[i] - (back ? 1 : 0), sample.address_space});
+    }
+    for (const SampleLabel& label : sample.labels) {
+      labels_.push_back(
+          {InternName(label.key), InternName(label.text), label.number, InternName(label.unit)});
+    }
+  } catch (...) {
+    TakeBack(out);
+    throw;
   }
-  for (const SampleLabel& label : sample.labels) {
-    out.labels.push_back(
-        {InternName(label.key), InternName(label.text), label.number, InternName(label.unit)});
-  }
-  out.values.assign(sample.values.begin(), sample.values.end());
   return out;
 }
 
-uint64_t ProfileBuilder::Hash(const Stored& sample) {
-  uint64_t hash = Mix(sample.address_space, sample.leaf_names);
-  for (const uint32_t name : sample.names) hash = Mix(hash, name);
-  for (const uint64_t address : sample.addresses) hash = Mix(hash, address);
-  for (const pprof::Label& label : sample.labels) {
-    hash = Mix(Mix(hash, label.key), Mix(label.text, static_cast<uint64_t>(label.number)));
+void ProfileBuilder::TakeBack(const Stored& sample) {
+  words_.resize(sample.first_word);
+  labels_.resize(sample.first_label);
+}
+
+uint64_t ProfileBuilder::HashOf(const Stored& sample) const {
+  uint64_t hash = MixHash(sample.space, uint64_t{sample.leaf_names} << 32 | sample.names);
+  const uint32_t* const words = words_.data() + sample.first_word;
+  const size_t count = sample.words();
+  for (size_t i = 0; i + 1 < count; i += 2) {
+    hash = MixHash(hash, uint64_t{words[i]} << 32 | words[i + 1]);
+  }
+  if (count % 2 != 0) hash = MixHash(hash, words[count - 1]);
+  for (uint32_t i = 0; i < sample.labels; ++i) {
+    const pprof::Label& label = labels_[sample.first_label + i];
+    hash = MixHash(MixHash(hash, uint64_t{label.key} << 32 | label.text),
+                   static_cast<uint64_t>(label.number));
   }
   return hash;
 }
 
-bool ProfileBuilder::SameStack(const Stored& a, const Stored& b) {
-  return a.address_space == b.address_space && a.leaf_names == b.leaf_names && a.names == b.names &&
-         a.addresses == b.addresses && a.labels == b.labels;
+bool ProfileBuilder::SameStack(const Stored& a, const Stored& b) const {
+  const auto words = [&](const Stored& of) {
+    return std::span(words_).subspan(of.first_word, of.words());
+  };
+  const auto labels = [&](const Stored& of) {
+    return std::span(labels_).subspan(of.first_label, of.labels);
+  };
+  return a.space == b.space && a.leaf_names == b.leaf_names && a.names == b.names &&
+         std::ranges::equal(words(a), words(b)) && std::ranges::equal(labels(a), labels(b));
+}
+
+bool ProfileBuilder::AddToKnown(const Stored& sample, uint64_t hash,
+                                std::span<const int64_t> values) {
+  const uint32_t known =
+      sample_ids_.Find(hash, [&](uint32_t id) { return SameStack(samples_[id], sample); });
+  if (known == IdIndex::kNotFound) return false;
+  int64_t* const sums = values_.data() + known * values.size();
+  std::transform(values.begin(), values.end(), sums, sums, Sum);
+  return true;
 }
 
 bool ProfileBuilder::AddSample(const SampleInput& sample) {
   if (sample.values.size() != options_.sample_types.size()) return false;
   if (sample.address_space >= spaces_.size()) return false;
-  Stored stored = Store(sample);
-  const uint64_t hash = Hash(stored);
-  const auto [begin, end] = by_hash_.equal_range(hash);
-  for (auto entry = begin; entry != end; ++entry) {
-    Stored& known = samples_[entry->second];
-    if (!SameStack(known, stored)) continue;
-    std::transform(known.values.begin(), known.values.end(), stored.values.begin(),
-                   known.values.begin(), Sum);
+  const Stored stored = Store(sample);
+  const uint64_t hash = HashOf(stored);
+  if (AddToKnown(stored, hash, sample.values)) {
+    TakeBack(stored);
     return true;
   }
-  samples_.push_back(std::move(stored));
+  const size_t values_before = values_.size();
+  const size_t samples_before = samples_.size();
   try {
-    by_hash_.emplace(hash, samples_.size() - 1);
+    values_.insert(values_.end(), sample.values.begin(), sample.values.end());
+    samples_.push_back(stored);
+    sample_ids_.Insert(hash, static_cast<uint32_t>(samples_before));
   } catch (...) {
-    samples_.pop_back();
+    samples_.resize(samples_before);
+    values_.resize(values_before);
+    TakeBack(stored);
     throw;
   }
   return true;
 }
 
 pprof::Profile ProfileBuilder::Build(Symbolizer* symbolizer) const {
-  return Output(*this, symbolizer).Make();
+  Output output(*this, symbolizer);
+  std::vector<pprof::Sample> samples;
+  output.ForEachSample([&](const pprof::Sample& sample) { samples.push_back(sample); });
+  pprof::Profile profile = output.TakeRest();
+  profile.samples = std::move(samples);
+  return profile;
 }
 
 std::string ProfileBuilder::Finish(Symbolizer* symbolizer) const {
-  return pprof::EncodeGz(Build(symbolizer));
+  Output output(*this, symbolizer);
+  pprof::Encoder encoder(output.sample_types());
+  output.ForEachSample([&](const pprof::Sample& sample) { encoder.Add(sample); });
+  return encoder.FinishGz(output.TakeRest());
 }
 
 }  // namespace sonde

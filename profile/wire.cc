@@ -9,15 +9,9 @@ constexpr uint64_t kMaxField = (1u << 29) - 1;
 
 }  // namespace
 
-size_t Writer::VarintSize(uint64_t value) {
-  size_t size = 1;
-  for (; value >= 0x80; value >>= 7) ++size;
-  return size;
-}
-
 void Writer::Varint(uint64_t value) {
-  for (; value >= 0x80; value >>= 7) bytes_.push_back(static_cast<char>(value | 0x80));
-  bytes_.push_back(static_cast<char>(value));
+  char bytes[10];
+  bytes_.append(bytes, static_cast<size_t>(PutVarint(value, bytes) - bytes));
 }
 
 void Writer::Tag(uint32_t field, Type type) {

@@ -33,7 +33,11 @@ class Writer {
     for (const auto value : values) size += VarintSize(static_cast<uint64_t>(value) + add);
     Tag(field, Type::kBytes);
     Varint(size);
-    for (const auto value : values) Varint(static_cast<uint64_t>(value) + add);
+    // Room for all at once: most of a profile is written here.
+    const size_t before = bytes_.size();
+    bytes_.resize(before + size);
+    char* at = bytes_.data() + before;
+    for (const auto value : values) at = PutVarint(static_cast<uint64_t>(value) + add, at);
   }
 
   const std::string& bytes() const { return bytes_; }
@@ -41,7 +45,17 @@ class Writer {
   void Clear() { bytes_.clear(); }
 
  private:
-  static size_t VarintSize(uint64_t value);
+  static size_t VarintSize(uint64_t value) {
+    size_t size = 1;
+    for (; value >= 0x80; value >>= 7) ++size;
+    return size;
+  }
+  // Where the next one goes.
+  static char* PutVarint(uint64_t value, char* at) {
+    for (; value >= 0x80; value >>= 7) *at++ = static_cast<char>(value | 0x80);
+    *at++ = static_cast<char>(value);
+    return at;
+  }
   void Tag(uint32_t field, Type type);
   void Varint(uint64_t value);
 

@@ -39,7 +39,7 @@ TEST(Gzip, ReadsSeveralMembersAsOne) {
 
 TEST(Gzip, StopsABombAtTheLimit) {
   const std::string bomb = Gzip(std::string(50 << 20, 'x'));
-  EXPECT_LT(bomb.size(), 100000u);
+  EXPECT_LT(bomb.size(), size_t{1} << 18);  // a two-hundredth of what it unpacks to
   const auto result = Gunzip(bomb, 1 << 20);
   ASSERT_FALSE(result.ok());
   EXPECT_NE(result.error().find("limit of 1048576 bytes"), std::string::npos);

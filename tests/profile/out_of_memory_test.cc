@@ -76,14 +76,16 @@ class OutOfMemory : public testing::Test {
 TEST_F(OutOfMemory, WhileASampleIsAddedLeavesTheOthersAndNoTraceOfIt) {
   ProfileBuilder builder(Options());
   ProfileBuilder reference(Options());
-  for (uint64_t i = 0; i < 20; ++i) {
+  long failures = 0;
+  for (uint64_t i = 0; i < 200; ++i) {
     ASSERT_TRUE(Add(&reference, 0x1000 * i));
-    const long failures = FailEach([&] {
+    failures += FailEach([&] {
       if (!Add(&builder, 0x1000 * i)) abort();
     });
-    EXPECT_GT(failures, 2);
     EXPECT_EQ(builder.sample_count(), i + 1);
   }
+  // Most samples find room; seven vectors and indexes grow five times or more.
+  EXPECT_GT(failures, 35);
   EXPECT_EQ(builder.Finish(nullptr), reference.Finish(nullptr));
 }
 
