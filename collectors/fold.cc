@@ -174,21 +174,25 @@ void Folder::FoldLive() {
   }
 }
 
-// Whether anything is in the group.
+// Whether anything is in the group. Neighbours are mostly blocks of one process.
 bool Folder::FoldLiveGroup(const LiveSlots& group) {
   bool taken = false;
+  uint32_t live_process = UINT32_MAX;
   for (uint32_t i = group.first; i < group.last; ++i) {
     uint32_t process = 0;
     StackId stack;
     uint64_t word = 0;
     if (!LiveOwner(region_, i, &process, &stack, &word)) continue;
-    if (process >= processes_.size() || ReadProcess(region_, process).state != SlotState::kLive) {
-      ForgetLive(region_, i, word);
-      continue;
+    if (process != live_process) {
+      if (process >= processes_.size() || ReadProcess(region_, process).state != SlotState::kLive) {
+        ForgetLive(region_, i, word);
+        continue;
+      }
+      live_process = process;
+      processes_[process].used_fold = fold_;
     }
     taken = true;
     ++report_.live;
-    processes_[process].used_fold = fold_;
     if (stack.index < stacks_.size()) stacks_[stack.index].used_fold = fold_;
   }
   return taken;

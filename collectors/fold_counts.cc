@@ -189,8 +189,8 @@ std::vector<FoldCounts::Entry> FoldCounts::Entries() const {
   std::vector<Entry> entries;
   entries.reserve(sums_.size());
   for (const auto& [key, sum] : sums_) {
-    entries.push_back({stacks_->frames(key.stack), stacks_->flags(key.stack), key.thread, key.kind,
-                       sum.events, sum.amount});
+    entries.push_back({stacks_->frames(key.stack), stacks_->hash(key.stack),
+                       stacks_->flags(key.stack), key.thread, key.kind, sum.events, sum.amount});
   }
   return entries;
 }

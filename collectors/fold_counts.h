@@ -71,6 +71,7 @@ class FoldCounts {
   // One sum, as it lies here: valid until the next change.
   struct Entry {
     std::span<const uint64_t> frames;
+    uint64_t hash;  // of frames and flags: HashStack()
     uint16_t flags;
     uint32_t thread;  // index into threads()
     Kind kind;

@@ -23,6 +23,7 @@ class InternedStacks {
 
   std::span<const uint64_t> frames(uint32_t id) const;
   uint16_t flags(uint32_t id) const { return entries_[id].flags; }
+  uint64_t hash(uint32_t id) const { return entries_[id].hash; }
 
   size_t size() const { return by_hash_.size(); }
   size_t memory_bytes() const { return memory_bytes_; }

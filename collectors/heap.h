@@ -24,6 +24,7 @@ namespace sonde {
 // Sums of one call stack of one process.
 struct HeapStack {
   std::vector<uint64_t> frames;  // return addresses, leaf first
+  uint64_t hash = 0;             // StackTag::hash of them
   uint16_t flags = 0;            // StackContent::flags
   int32_t pid = 0;
   Kind kind = Kind::kNone;  // kAlloc, kMmap
@@ -34,7 +35,7 @@ struct HeapStack {
 };
 
 struct HeapReading {
-  std::vector<HeapStack> stacks;  // one stack may come twice, once for each half
+  std::vector<HeapStack> stacks;  // one may come more than once, if several threads allocated on it
   std::vector<FoldLoss> losses;   // kAlloc, kMmap: not in alloc; kLive: not in inuse
   uint64_t live_samples = 0;      // blocks
   uint64_t mapping_samples = 0;   // live mappings
@@ -99,6 +100,8 @@ class HeapCollector : public FoldSink {
   void OnFoldEnd(uint64_t now_ns) override;
 
  private:
+  template <class Visit>
+  void ForEachLive(const Visit& visit) const;
   void TakePeak(double bytes, uint64_t now_ns);
   void AddAllocated(HeapReading* reading) const;
   void AddLive(const LiveFilter& filter, HeapReading* reading) const;

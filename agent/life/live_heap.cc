@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "agent/life/self.h"
 #include "agent/life/tree.h"
@@ -28,9 +29,9 @@ namespace {
 // Made once a process image and never destroyed, as the unwind tables.
 constinit HeapCollector* g_collector = nullptr;
 
-HeapSample ToSample(const HeapStack& from) {
+HeapSample ToSample(HeapStack from) {
   HeapSample to;
-  to.frames = from.frames;
+  to.frames = std::move(from.frames);
   to.pid = from.pid;
   to.mmap = from.kind == Kind::kMmap;
   to.alloc_objects = from.alloc_objects;
@@ -180,11 +181,12 @@ bool LiveHeap::Read(const HeapQuery& query, HeapSnapshot* out, std::string* erro
   return true;
 }
 
-void LiveHeap::Fill(const HeapReading& reading, HeapSnapshot* out) const {
+void LiveHeap::Fill(HeapReading reading, HeapSnapshot* out) const {
   out->interval_bytes = std::max<int64_t>(interval_bytes_, reading.most_interval);
   out->live_samples = reading.live_samples;
   out->mapping_samples = reading.mapping_samples;
-  for (const HeapStack& stack : reading.stacks) out->samples.push_back(ToSample(stack));
+  out->samples.reserve(reading.stacks.size() + reading.losses.size());
+  for (HeapStack& stack : reading.stacks) out->samples.push_back(ToSample(std::move(stack)));
   for (const FoldLoss& loss : reading.losses) out->samples.push_back(Lost(loss));
 }
 

@@ -37,7 +37,7 @@ class LiveHeap : public HeapSource {
   void ReadPeak(HeapSnapshot* out) const;
   void ReadLast(int64_t last_ms, HeapSnapshot* out) const;
   [[nodiscard]] uint32_t IntervalFor(uint32_t wanted_bytes);
-  void Fill(const HeapReading& reading, HeapSnapshot* out) const;
+  void Fill(HeapReading reading, HeapSnapshot* out) const;
 
   CpuCollector* cpu_;
   const PastReader past_;

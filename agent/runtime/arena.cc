@@ -92,6 +92,27 @@ class BootReserve {
   alignas(64) char memory_[size_t{80} << 10] = {};
 };
 
+// The class of every size up to the end of the table, in steps of kMinAlignment; larger ones are
+// searched for.
+constexpr size_t kTabledBytes = 1024;
+struct ClassTable {
+  uint8_t of[kTabledBytes / kMinAlignment + 1] = {};
+  constexpr ClassTable() {
+    uint8_t size_class = 0;
+    for (size_t i = 0; i < std::size(of); ++i) {
+      while (kClassBytes[size_class] < i * kMinAlignment) ++size_class;
+      of[i] = size_class;
+    }
+  }
+};
+constexpr ClassTable kClassTable;
+
+uint32_t ClassOf(size_t size) {
+  if (size <= kTabledBytes) return kClassTable.of[(size + kMinAlignment - 1) / kMinAlignment];
+  const auto* found = std::lower_bound(std::begin(kClassBytes), std::end(kClassBytes), size);
+  return static_cast<uint32_t>(found - std::begin(kClassBytes));
+}
+
 size_t RoundUp(size_t value, size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
@@ -207,8 +228,7 @@ class Arena {
   }
 
   void* AllocateSmall(size_t size) {
-    const auto* found = std::lower_bound(std::begin(kClassBytes), std::end(kClassBytes), size);
-    const auto size_class = static_cast<uint32_t>(found - std::begin(kClassBytes));
+    const uint32_t size_class = ClassOf(size);
     Chunk* slab = with_room_[size_class].front();
     if (slab == nullptr) slab = NewSlab(size_class);
     if (slab == nullptr) return nullptr;
