@@ -43,6 +43,15 @@ class Allocators(LivePage):
         self.assertIn("serves malloc", status["allocators"][0])
         self.assertEqual(page["verdict"], "allocator_keeps")
 
+    def test_the_agent_with_a_malloc_of_its_own(self):
+        page, status = self.run_host([os.environ["SONDE_TCMALLOC"]])
+        self.check(page, "sonde-tcmalloc")
+        self.assertIn("sonde-tcmalloc in ", status["allocators"][0])
+        self.assertIn("libsonde-tcmalloc.so, serves malloc", status["allocators"][0])
+        self.assertEqual(sum("serves malloc" in line for line in status["allocators"]), 1, status["allocators"])
+        self.assertEqual(status["not_covered"], [])
+        self.assertAlmostEqual(page["allocators"][0]["in_use_bytes"], 65 * MIB, delta=3 * MIB)
+
     def test_jemalloc_behind_the_agent(self):
         page, status = self.run_host(["agent", JEMALLOC])
         self.assertIn("jemalloc in", status["allocators"][0])

@@ -122,6 +122,14 @@ class Questions(LivePage):
         self.assertIn("MallocExtension_ReleaseToSystem", how)
         self.assertLess(after, before - 25)
 
+    def test_ours_gives_back_in_steps(self):
+        self.run_host([os.environ["SONDE_TCMALLOC"]])
+        self.tell_host("peak")
+        self.tell_host("drop")
+        how, before, after = self.release()
+        self.assertIn("sonde-tcmalloc gave back", how)
+        self.assertLess(after, before - 25)
+
     def test_mimalloc_cannot_be_asked_and_says_so(self):
         self.run_host(["agent", LIBRARIES + "libmimalloc.so.2"])
         refused = self.sonde("memory", "--release")
