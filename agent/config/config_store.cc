@@ -37,7 +37,10 @@ void ConfigStore::Layer::Take(const Setting& setting, const Settings& from) {
 }
 void ConfigStore::Layer::Drop(const Setting& setting) { given &= ~BitOf(setting); }
 
-ConfigStore::ConfigStore(const Environment& environment) : environment_(environment) {
+ConfigStore::ConfigStore(const Environment& environment, ConfigRequests* kept)
+    : environment_(environment),
+      kept_(kept != nullptr ? kept : &own_requests_),
+      requests_{kept_->values, kept_->given} {
   static_assert(sizeof(file_.given) * 8 == kMaxSettings);
   current_ = environment_.settings;
   if (!environment_.settings.config.empty()) ReadFile(true);
@@ -46,7 +49,7 @@ ConfigStore::ConfigStore(const Environment& environment) : environment_(environm
 
 void ConfigStore::Tick(int64_t now_ms) {
   for (const Setting& setting : Schema()) {
-    const int64_t end = request_end_ms_[IndexOf(setting)];
+    const int64_t end = kept_->end_ms[IndexOf(setting)];
     if (requests_.Has(setting) && end != 0 && now_ms >= end) requests_.Drop(setting);
   }
   if (!environment_.settings.config.empty() && now_ms >= next_check_ms_) {
@@ -126,7 +129,7 @@ std::string ConfigStore::Apply(std::span<const ConfigChange> changes, int64_t fo
   if (!refused.empty()) return refused;
   requests_ = next;
   for (const ConfigChange& change : changes) {
-    request_end_ms_[IndexOf(*FindSetting(change.name))] = for_ms == 0 ? 0 : now_ms + for_ms;
+    kept_->end_ms[IndexOf(*FindSetting(change.name))] = for_ms == 0 ? 0 : now_ms + for_ms;
   }
   Resolve();
   return {};
@@ -151,7 +154,13 @@ std::string ConfigStore::CheckChange(const ConfigChange& change, Layer* next) co
   return {};
 }
 
+void ConfigStore::KeepRequests() {
+  kept_->values = requests_.values;
+  kept_->given = requests_.given;
+}
+
 void ConfigStore::Resolve() {
+  KeepRequests();
   Settings resolved = environment_.settings;
   bool changed = false;
   for (const Setting& setting : Schema()) {
@@ -170,7 +179,7 @@ ConfigStore::Source ConfigStore::source(const Setting& setting) const {
 }
 
 int64_t ConfigStore::remaining_ms(const Setting& setting, int64_t now_ms) const {
-  const int64_t end = requests_.Has(setting) ? request_end_ms_[IndexOf(setting)] : 0;
+  const int64_t end = requests_.Has(setting) ? kept_->end_ms[IndexOf(setting)] : 0;
   return end == 0 ? 0 : std::max<int64_t>(end - now_ms, 1);
 }
 

@@ -25,6 +25,14 @@ struct ConfigChange {
   std::string value;
 };
 
+// What requests have set. Zeros: nothing.
+struct ConfigRequests {
+  static constexpr size_t kMaxSettings = 64;
+  Settings values;
+  uint64_t given = 0;  // a bit a setting
+  int64_t end_ms[kMaxSettings] = {};
+};
+
 class ConfigStore {
  public:
   static constexpr size_t kMaxFileBytes = 64 << 10;
@@ -33,8 +41,8 @@ class ConfigStore {
   enum class Source : uint8_t { kDefault, kEnvironment, kFile, kRequest };
 
   // Reads the file, if one is named: settings of When::Start are taken from it here and never
-  // again.
-  explicit ConfigStore(const Environment& environment);
+  // again. `kept`: what was asked of an earlier store, which this one goes on with; outlives it.
+  explicit ConfigStore(const Environment& environment, ConfigRequests* kept = nullptr);
 
   // To be called about once a second: looks at the file, drops requests that ran out.
   void Tick(int64_t now_ms);
@@ -58,7 +66,7 @@ class ConfigStore {
   std::string problems() const;
 
  private:
-  static constexpr size_t kMaxSettings = 64;
+  static constexpr size_t kMaxSettings = ConfigRequests::kMaxSettings;
   struct Layer {
     Settings values;
     uint64_t given = 0;
@@ -73,11 +81,13 @@ class ConfigStore {
   void TakeFromFile(const Setting& setting, std::string_view value, bool at_start, Layer* next);
   std::string CheckChange(const ConfigChange& change, Layer* next) const;
   void Resolve();
+  void KeepRequests();
 
   const Environment environment_;
   Layer file_;
+  ConfigRequests own_requests_;  // where nobody keeps them
+  ConfigRequests* const kept_;
   Layer requests_;
-  int64_t request_end_ms_[kMaxSettings] = {};
   Settings current_;
   uint64_t generation_ = 1;
   FileMark file_mark_;

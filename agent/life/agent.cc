@@ -116,6 +116,11 @@ UnwindTables* TheUnwindTables(const Settings& settings) {
   return g_unwind_tables;
 }
 
+// What requests have set lasts as long as the process: the agent's thread may have to pause for the
+// service (yield.h), or begin anew for want of memory. A child that takes the tree over goes on
+// with it.
+constinit ConfigRequests g_requests{};
+
 class Agent {
  public:
   Agent();
@@ -165,7 +170,7 @@ class Agent {
 };
 
 Agent::Agent()
-    : config_(g_self.environment),
+    : config_(g_self.environment, &g_requests),
       cpu_(TreeRegion(), TreeProcess(), sys::Gettid(), TheUnwindTables(config_.current()),
            &TreePeriodNs()),
       rails_(sys::Gettid()),

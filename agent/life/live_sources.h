@@ -78,7 +78,8 @@ class LiveSources : public AgentSources {
   LiveCpu live_cpu_;
   LiveHeap heap_;
   LiveMemory memory_;
-  bool off_ = false;
+  // As long as the process lives, whoever runs its agent's thread.
+  static inline constinit bool off_ = false;
   std::string trouble_;
 };
 

@@ -152,8 +152,8 @@ class Agent(Case):
         page = self.sonde_json("memory", f"127.0.0.1:{port}")
         self.assertEqual(sum(page["parts"].values()), page["rss_bytes"])
         cgroup = page["cgroup"]
-        self.assertEqual(cgroup["rss_bytes"] + cgroup["page_cache_bytes"] + cgroup["kernel_bytes"] +
-                         cgroup["other_bytes"], cgroup["current_bytes"])
+        self.assertEqual(cgroup["rss_bytes"] + cgroup["page_cache_bytes"] + cgroup["tmpfs_bytes"] +
+                         cgroup["kernel_bytes"] + cgroup["other_bytes"], cgroup["current_bytes"])
 
     def test_front_door_is_honest_about_what_it_does_not_search(self):
         _, port = self.fake_agent()
@@ -464,6 +464,16 @@ class CutCaptures(Case):
         # All of what was asked for, in whole steps of the recording.
         self.assertGreaterEqual(profile["window_seconds"], 6)
         self.assertGreater(profile["samples"], 5)
+
+    def test_what_was_asked_for_outlives_a_pause_of_the_agent(self):
+        host = self.host()
+        env = {"SONDE_RUN_DIR": self.dir}
+        self.sonde("set", host.pid, "cpu_hz=37", env=env)
+        self.sonde("off", host.pid, env=env)
+        self.assertEqual(host.stdout.readline(), b"-1\n")  # the agent's thread has paused
+        self.assertIn("kill switch", self.sonde_json("status", host.pid, env=env)["state"])
+        self.sonde("on", host.pid, env=env)
+        harness.wait_until(lambda: self.sonde_json("status", host.pid, env=env)["cpu"]["rate_hz"] == 37, 10, "the rate")
 
     def test_a_gap_is_no_part_of_the_duration_and_is_told(self):
         port = harness.free_port()

@@ -170,6 +170,31 @@ TEST_F(ConfigStoreTest, ARequestIsAppliedAsAWholeOrNotAtAll) {
   EXPECT_EQ(store.current().cpu_hz, 100);
 }
 
+TEST_F(ConfigStoreTest, WhatRequestsSetOutlivesTheStoreWhereItIsKept) {
+  ConfigRequests kept{};
+  const char* const envp[] = {"SONDE_CPU_HZ=50", nullptr};
+  Environment environment;
+  ParseEnvironment(envp, &environment);
+  {
+    ConfigStore store(environment, &kept);
+    const ConfigChange for_ever[] = {{"cpu_hz", "7"}};
+    const ConfigChange for_a_while[] = {{"heap", "off"}};
+    EXPECT_EQ(store.Apply(for_ever, 0, now_ms_), "");
+    EXPECT_EQ(store.Apply(for_a_while, 5000, now_ms_), "");
+  }
+  ConfigStore next(environment, &kept);
+  EXPECT_EQ(next.current().cpu_hz, 7);
+  EXPECT_FALSE(next.current().heap);
+  EXPECT_EQ(next.source(*FindSetting("heap")), ConfigStore::Source::kRequest);
+  EXPECT_EQ(next.remaining_ms(*FindSetting("heap"), now_ms_ + 2000), 3000);
+  next.Tick(now_ms_ + 5000);
+  EXPECT_TRUE(next.current().heap);
+  next.Forget(*FindSetting("cpu_hz"));
+  ConfigStore last(environment, &kept);
+  EXPECT_EQ(last.current().cpu_hz, 50);
+  EXPECT_TRUE(last.current().heap);
+}
+
 TEST_F(ConfigStoreTest, AForgottenRequestShowsWhatIsBelow) {
   ConfigStore& store = Open({"SONDE_ENABLE=off"});
   EXPECT_EQ(Apply("enable", "on"), "");
