@@ -78,6 +78,8 @@ std::string CgroupLine(const json& cgroup, double rss) {
   line += " = RSS " + MiB(rss, current) + " + page cache " +
           MiB(NumberOf(cgroup, "page_cache_bytes"), current) + " + kernel " +
           MiB(NumberOf(cgroup, "kernel_bytes"), current);
+  const double tmpfs = NumberOf(cgroup, "tmpfs_bytes");
+  if (tmpfs >= kSmallShare * current) line += " + files in tmpfs " + MiB(tmpfs, current);
   if (std::abs(other) >= kSmallShare * current)
     line += other > 0 ? " + other processes " + MiB(other, current)
                       : " - files charged elsewhere " + MiB(-other, current);

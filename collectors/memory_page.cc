@@ -114,13 +114,25 @@ class Arithmetic {
     Set(MemoryPart::kServiceMmap, anonymous_ - resident);
   }
 
+  // The kernel tells shared memory, of which some may be mapped, and what is mapped, of which this
+  // process's own files are no shared memory. So it is at least that much.
+  [[nodiscard]] int64_t FilesInTmpfs(int64_t not_mapped) const {
+    const CgroupMemory& cgroup = page_.facts.cgroup;
+    const int64_t shared = Signed(cgroup.file) - Signed(cgroup.file_lists);
+    const int64_t mapped = Signed(cgroup.file_mapped) - Signed(page_.facts.mapped.files);
+    return std::clamp<int64_t>(shared - std::max<int64_t>(mapped, 0), 0,
+                               std::max<int64_t>(not_mapped, 0));
+  }
+
   void SplitCgroup() {
     const CgroupMemory& cgroup = page_.facts.cgroup;
     if (cgroup.version == 0) return;
-    page_.cgroup.page_cache = Signed(cgroup.file) - Signed(cgroup.file_mapped);
+    const int64_t not_mapped = Signed(cgroup.file) - Signed(cgroup.file_mapped);
+    page_.cgroup.tmpfs = cgroup.has_lists ? FilesInTmpfs(not_mapped) : 0;
+    page_.cgroup.page_cache = not_mapped - page_.cgroup.tmpfs;
     page_.cgroup.kernel = Signed(cgroup.kernel);
-    page_.cgroup.other = Signed(cgroup.current) - Signed(page_.facts.rss) -
-                         page_.cgroup.page_cache - page_.cgroup.kernel;
+    page_.cgroup.other =
+        Signed(cgroup.current) - Signed(page_.facts.rss) - not_mapped - page_.cgroup.kernel;
   }
 
   [[nodiscard]] bool Hoards() const {

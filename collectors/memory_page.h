@@ -3,7 +3,7 @@
 // RSS fits into its cgroup. Pure arithmetic over numbers that others have read; no system call, no
 // state, any thread.
 //
-//   cgroup = RSS + page cache + kernel + other processes (signed)
+//   cgroup = RSS + page cache + files in tmpfs + kernel + other processes (signed)
 //   RSS    = live heap + allocator free + allocator extra + service's mmap + shared memory
 //            + code and files + thread stacks + the agent + unexplained (signed)
 #pragma once
@@ -81,6 +81,8 @@ struct CgroupMemory {
   uint64_t anonymous = 0;
   uint64_t file = 0;         // page cache, mapped files and shared memory included
   uint64_t file_mapped = 0;  // of it, mapped by someone
+  uint64_t file_lists = 0;  // on the lists of what can be dropped or written back; no shared memory
+  bool has_lists = false;   // the kernel says that
   uint64_t kernel = 0;
   std::string problem;
 };
@@ -109,6 +111,7 @@ inline constexpr double kMaxUnexplained = 0.05;
 
 struct CgroupSplit {
   int64_t page_cache = 0;  // not mapped: the kernel drops it when memory is short
+  int64_t tmpfs = 0;       // at least: files in memory that nobody maps; removing them frees it
   int64_t kernel = 0;
   int64_t other = 0;  // other processes; negative: files that were charged to another cgroup
 };

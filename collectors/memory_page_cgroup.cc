@@ -142,6 +142,11 @@ void ParseMemoryStat(std::string_view text, int version, CgroupMemory* out) {
     if (name == (version == 2 ? "anon" : "total_rss")) out->anonymous = value;
     if (name == (version == 2 ? "file" : "total_cache")) out->file = value;
     if (name == (version == 2 ? "file_mapped" : "total_mapped_file")) out->file_mapped = value;
+    for (const char* list : {"active_file", "inactive_file"}) {
+      if (name != (version == 2 ? "" : "total_") + std::string(list)) continue;
+      out->file_lists += value;
+      out->has_lists = true;
+    }
     if (version != 2) continue;
     if (name == "kernel") kernel = value;  // since Linux 5.18 the sum of these and a little more
     if (name == "kernel_stack" || name == "pagetables" || name == "slab" || name == "percpu" ||

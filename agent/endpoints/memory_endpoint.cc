@@ -25,6 +25,7 @@ void WriteCgroup(const MemoryPage& page, ReportWriter* out) {
     out->Add("limit_bytes", cgroup.limit);
     out->Add("rss_bytes", page.facts.rss);
     out->Add("page_cache_bytes", page.cgroup.page_cache);
+    out->Add("tmpfs_bytes", page.cgroup.tmpfs);
     out->Add("kernel_bytes", page.cgroup.kernel);
     out->Add("other_bytes", page.cgroup.other);
   }

@@ -212,6 +212,7 @@ void AddCgroup(const MemoryPage& page, Families* out) {
   out->Begin(MetricType::Gauge, "sonde_cgroup_memory_part_bytes",
              "The cgroup's memory besides this process's RSS, by part.");
   out->Value(static_cast<double>(page.cgroup.page_cache), {{"part", "page_cache"}});
+  out->Value(static_cast<double>(page.cgroup.tmpfs), {{"part", "tmpfs"}});
   out->Value(static_cast<double>(page.cgroup.kernel), {{"part", "kernel"}});
   out->Value(static_cast<double>(page.cgroup.other), {{"part", "other"}});
 }

@@ -66,6 +66,16 @@ TEST(ParseMemoryStat, Version2) {
   EXPECT_EQ(out.kernel, 70u);
 }
 
+TEST(ParseMemoryStat, WhatCanBeDroppedIsOnTheLists) {
+  CgroupMemory out;
+  ParseMemoryStat("file 300\nactive_file 40\ninactive_file 60\nactive_anon 500\n", 2, &out);
+  EXPECT_EQ(out.file_lists, 100u);
+  EXPECT_TRUE(out.has_lists);
+  CgroupMemory version1;
+  ParseMemoryStat("active_file 9\ntotal_active_file 30\ntotal_inactive_file 5\n", 1, &version1);
+  EXPECT_EQ(version1.file_lists, 35u);
+}
+
 TEST(ParseMemoryStat, OldKernelsTellThePartsOfTheKernelsShare) {
   CgroupMemory out;
   ParseMemoryStat("kernel_stack 10\npagetables 20\npercpu 1\nsock 2\nslab 300\n", 2, &out);

@@ -166,6 +166,34 @@ TEST(MemoryPage, NearTheLimitOnlyWhatTheKernelCannotDropCounts) {
   EXPECT_EQ(MakeMemoryPage(facts).verdict, MemoryVerdict::kPageCache);
 }
 
+// 200 MiB in a tmpfs are no page cache, and nothing drops them; what processes share by mapping it
+// is not in question.
+TEST(MemoryPage, FilesInMemoryAreNoPageCache) {
+  MemoryFacts facts = Ordinary();
+  facts.cgroup.version = 2;
+  facts.cgroup.current = 480 * kMiB;
+  facts.cgroup.limit = 500 * kMiB;
+  facts.cgroup.file = 300 * kMiB;
+  facts.cgroup.file_mapped = facts.mapped.files;
+  facts.cgroup.file_lists = 100 * kMiB;
+  facts.cgroup.has_lists = true;
+  const MemoryPage page = MakeMemoryPage(facts);
+  EXPECT_EQ(page.cgroup.tmpfs, static_cast<int64_t>(200 * kMiB));
+  EXPECT_EQ(page.cgroup.page_cache, static_cast<int64_t>(100 * kMiB - facts.mapped.files));
+  EXPECT_NE(page.verdict, MemoryVerdict::kPageCache);
+  facts.cgroup.file_mapped = facts.mapped.files + 200 * kMiB;
+  EXPECT_EQ(MakeMemoryPage(facts).cgroup.tmpfs, 0);
+}
+
+// Without a limit there is nothing that the page cache could use up.
+TEST(MemoryPage, PageCacheIsNoVerdictWithoutALimit) {
+  MemoryFacts facts = Ordinary();
+  facts.cgroup.version = 2;
+  facts.cgroup.current = 4000 * kMiB;
+  facts.cgroup.file = 3500 * kMiB;
+  EXPECT_EQ(MakeMemoryPage(facts).verdict, MemoryVerdict::kNothingUnusual);
+}
+
 TEST(MemoryPage, AnAllocatorThatCannotBeAskedIsNamed) {
   MemoryFacts facts = Ordinary();
   facts.allocators[0].counted = false;
