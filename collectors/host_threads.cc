@@ -67,6 +67,15 @@ void HostThreads::ReadName(int tid, HostThread* thread, uint64_t now_ns) const {
   if (sys::Failed(size) || size == 0) return;
   thread->name.assign(name, static_cast<size_t>(name[size - 1] == '\n' ? size - 1 : size));
   thread->name_read_ns = now_ns;
+  thread->name_cpu_ns = thread->cpu_ns;
+}
+
+// It has to run for that. Most name themselves as soon as they run, so the second look is one at
+// the name too; later ones are rare, but the last name counts, also of a thread that has named
+// itself and then waits for ever.
+bool HostThreads::MayHaveNewName(const HostThread& thread, uint64_t now_ns) {
+  if (thread.cpu_ns == thread.name_cpu_ns) return false;
+  return thread.is_new || now_ns - thread.name_read_ns > kNameAgeNs;
 }
 
 bool HostThreads::Update(int tid, uint64_t now_ns) {
@@ -75,13 +84,17 @@ bool HostThreads::Update(int tid, uint64_t now_ns) {
   auto [place, is_new] = threads_.try_emplace(tid);
   HostThread& thread = place->second;
   // A clock that ran backwards is that of another thread, with a tid that was used before.
-  if (cpu_ns < thread.cpu_ns) thread.cpu_ns = 0;
+  if (cpu_ns < thread.cpu_ns) {
+    thread.cpu_ns = thread.name_cpu_ns = 0;
+    thread.is_new = true;
+  }
   thread.delta_ns = is_new && !listed_ ? 0 : cpu_ns - thread.cpu_ns;
   thread.cpu_ns = cpu_ns;
   thread.last_seen_ns = now_ns;
   if (is_new || thread.delta_ns > 0) thread.last_busy_ns = now_ns;
-  if (is_new || (thread.delta_ns > 0 && now_ns - thread.name_read_ns > kNameAgeNs)) {
+  if (is_new || MayHaveNewName(thread, now_ns)) {
     ReadName(tid, &thread, now_ns);
+    thread.is_new = is_new;
   }
   return true;
 }

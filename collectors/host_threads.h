@@ -19,6 +19,8 @@ struct HostThread {
   uint64_t last_busy_ns = 0;  // CLOCK_MONOTONIC of the last refresh with delta_ns > 0
   uint64_t last_seen_ns = 0;
   uint64_t name_read_ns = 0;
+  uint64_t name_cpu_ns = 0;  // used when the name was read
+  bool is_new = true;        // its name was read once only
 };
 
 class HostThreads {
@@ -42,6 +44,7 @@ class HostThreads {
 
  private:
   bool Update(int tid, uint64_t now_ns);
+  static bool MayHaveNewName(const HostThread& thread, uint64_t now_ns);
   void ReadName(int tid, HostThread* thread, uint64_t now_ns) const;
 
   int task_fd_ = -1;

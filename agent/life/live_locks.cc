@@ -109,6 +109,7 @@ void LiveLocks::Look(ProcessThreads* process, uint64_t now_ns) {
     const auto known = threads.find(item.first);
     return known == threads.end() || known->second.cpu_ns != item.second.cpu_ns;
   });
+  for (auto& [tid, idle] : idle_) idle.name = threads.at(tid).name;  // may have been read again
   process->KnowCode();
   ThreadReader reader = process->Reader();
   int looks = 0;
