@@ -5,7 +5,6 @@ speedscope and the schema of its files come from npm, pinned by viewer/package-l
 $SONDE_CACHE/viewer-<hash>. Both viewers run without a display, on loopback only.
 """
 import functools
-import hashlib
 import http.server
 import json
 import os
@@ -13,6 +12,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import unittest
@@ -23,26 +23,13 @@ import jsonschema
 from harness import Case
 
 HERE = pathlib.Path(__file__).resolve().parent / "viewer"
+sys.path.insert(0, str(HERE.parents[1] / "shared"))
+import npm_packages
 PICTURES = os.environ.get("SONDE_PICTURES", "")  # a directory that keeps the pictures, for looking at them
 
 
 def viewer_directory():
-    """Where speedscope is; installed when it is not there yet."""
-    lock = HERE / "package-lock.json"
-    cache = pathlib.Path(os.environ.get("SONDE_CACHE", pathlib.Path.home() / ".cache" / "sonde"))
-    ready = cache / ("viewer-" + hashlib.sha256(lock.read_bytes()).hexdigest()[:12])
-    if not ready.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        fresh = pathlib.Path(tempfile.mkdtemp(prefix="viewer.", dir=cache))
-        shutil.copy(HERE / "package.json", fresh)
-        shutil.copy(lock, fresh)
-        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=fresh, check=True, timeout=300,
-                       capture_output=True)
-        try:
-            fresh.rename(ready)
-        except OSError:  # another run was first
-            shutil.rmtree(fresh)
-    return ready / "node_modules/speedscope/dist/release"
+    return npm_packages.installed(HERE, "viewer") / "node_modules/speedscope/dist/release"
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

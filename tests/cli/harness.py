@@ -24,6 +24,9 @@ SOURCE = os.environ["SONDE_SOURCE"]
 PRELOAD = os.environ.get("SONDE_PRELOAD", "")
 CLEAN, ERROR, USAGE, FINDING, INCONCLUSIVE = 0, 1, 2, 3, 4
 
+sys.path.insert(0, os.path.join(SOURCE, "tests", "shared"))
+from priority import before_others
+
 
 def free_port():
     with socket.socket() as probe:
@@ -39,6 +42,31 @@ def wait_until(condition, seconds=10, what="the condition"):
             return value
         time.sleep(0.05)
     raise AssertionError(f"{what} did not come true within {seconds} s")
+
+
+def sockets_of(pid):
+    found = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            link = os.readlink(f"/proc/{pid}/fd/{name}")
+        except OSError:
+            continue  # closed meanwhile
+        if link.startswith("socket:"):
+            found.add(link)
+    return found
+
+
+def wait_for_capture(process):
+    """Until the command has had a socket open for a second: what it asks besides is answered at once."""
+    seen = {}  # when each was seen first
+
+    def lasts():
+        now = time.monotonic()
+        for link in sockets_of(process.pid):
+            if now - seen.setdefault(link, now) >= 1:
+                return True
+        return False
+    wait_until(lasts, 20, "the capture")
 
 
 def children_of(pid):
@@ -113,7 +141,7 @@ class Case(unittest.TestCase):
         if not shutil.which("go"):
             self.skipTest("golang-go is not installed")
         port = free_port()
-        process = self.start([go_binary(), str(port), "60"], env=self.env)
+        process = self.start([go_binary(), str(port), "60"], env=self.env, preexec_fn=before_others)
         wait_until(lambda: answers(port), what="the Go server")
         return process, port
 

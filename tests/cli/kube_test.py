@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 import unittest
 
 import harness
@@ -87,7 +86,7 @@ class CutForwards(KubeCase):
         process = self.start([SONDE, "cpu", "pod/web-1", "-s", str(seconds)], env=self.env, text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         harness.wait_until(lambda: self.kubectl_of(process), what="kubectl")
-        time.sleep(1.5)
+        harness.wait_for_capture(process)
         return process
 
     @staticmethod

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sonde on this machine: agents, sockets, Go programs, processes without an agent, run, the terminal."""
+"""sonde on this machine: agents, sockets, Go programs, processes without an agent, the terminal."""
 import json
 import os
 import pty
@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import unittest
 
@@ -226,7 +225,7 @@ class Agent(Case):
         agent, port = self.fake_agent()
         process = self.start([SONDE, "cpu", f":{port}", "-s", "20"], env=self.env, text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(1)
+        harness.wait_for_capture(process)
         agent.kill()
         _, errors = process.communicate(timeout=20)
         self.assertEqual(process.returncode, ERROR)
@@ -279,7 +278,8 @@ class GoPrograms(Case):
 
 class WithoutAgent(Case):
     def test_a_busy_process_shows_what_needs_no_agent(self):
-        process = self.start([sys.executable, "-c", "import time\nend=time.time()+30\nwhile time.time()<end: pass"])
+        process = self.start([sys.executable, "-c", "import time\nend=time.time()+30\nwhile time.time()<end: pass"],
+                             preexec_fn=harness.before_others)
         answer = self.sonde_json("cpu", process.pid, code=INCONCLUSIVE)
         self.assertFalse(answer["agent"])
         self.assertEqual(answer["threads"][0]["tid"], process.pid)
@@ -290,222 +290,6 @@ class WithoutAgent(Case):
 
     def test_no_such_process(self):
         self.assertIn("there is no process", self.sonde("status", 2**22 - 1, code=ERROR)[1])
-
-
-class Run(Case):
-    def printed(self, *arguments, env=None):
-        return dict(line.split("=", 1) for line in
-                    self.sonde("run", "--agent", SONDE, "--print", *arguments, env=env)[0].splitlines()
-                    if "=" in line)
-
-    def test_options_become_settings_and_the_process_is_the_target(self):
-        variables = self.printed("--hz", "200", "--set", "max_timers=7", "--listen", "127.0.0.1:1", "--", "ls", "-l")
-        self.assertEqual(variables["SONDE_CPU_HZ"], "200")
-        self.assertEqual(variables["SONDE_MAX_TIMERS"], "7")
-        self.assertEqual(variables["SONDE_LISTEN"], "127.0.0.1:1")
-        self.assertRegex(variables["SONDE_TARGET"], r"^pid:\d+$")
-
-    def test_an_existing_preload_is_kept(self):
-        # A build with a sanitizer wants its runtime first; this one preloads something into the command itself.
-        variables = self.printed("--", "ls", env={"LD_PRELOAD": "/lib/x86_64-linux-gnu/libm.so.6",
-                                                  "ASAN_OPTIONS": "verify_asan_link_order=0"})
-        self.assertEqual(variables["LD_PRELOAD"], SONDE + ":/lib/x86_64-linux-gnu/libm.so.6")
-
-    def test_commands_that_cannot_be_preloaded_are_refused_with_the_reason(self):
-        cases = {"no-such-command": "there is no command", "/etc/passwd": "there is no command"}
-        setuid = next((path for path in ("/usr/bin/passwd", "/usr/bin/su") if os.path.exists(path)), "")
-        if setuid and os.geteuid() != 0:
-            cases[setuid] = "setuid"
-        for command, reason in cases.items():
-            self.assertIn(reason, self.sonde("run", "--agent", SONDE, "--", command, code=ERROR)[1])
-        broken = os.path.join(self.dir, "elf32")
-        with open(broken, "wb") as file:
-            file.write(b"\x7fELF\x01\x01\x01" + bytes(57))
-        os.chmod(broken, 0o755)
-        self.assertIn("not a 64-bit x86 program",
-                      self.sonde("run", "--agent", SONDE, "--", broken, code=ERROR)[1])
-
-    def test_missing_agent_library_is_an_error(self):
-        self.assertIn("no agent library", self.sonde("run", "--agent", "/no/such", "--", "ls", code=ERROR)[1])
-
-    @unittest.skipUnless(harness.PRELOAD, "libsonde.so is not built in this configuration")
-    def test_the_command_runs_as_itself(self):
-        text, errors = self.sonde("run", "--agent", harness.PRELOAD, "--", "/bin/sh", "-c", "echo out; exit 7", code=7)
-        self.assertEqual((text, errors), ("out\n", ""))
-
-    @unittest.skipUnless(harness.PRELOAD, "libsonde.so is not built in this configuration")
-    def test_a_real_program_under_the_real_agent(self):
-        run_dir = os.path.join(self.dir, "run")
-        burn = "import time\nend=time.time()+60\nwhile time.time()<end: sum(i*i for i in range(1000))"
-        process = self.start([SONDE, "run", "--agent", harness.PRELOAD, "--run-dir", run_dir, "--listen",
-                              f"127.0.0.1:{harness.free_port()}", "--", "/usr/bin/python3", "-c", burn], env=self.env)
-        harness.wait_until(lambda: os.path.isdir(run_dir) and os.listdir(run_dir), 20, "the agent's socket")
-        answer = self.sonde_json("cpu", process.pid, "-s", "3", env={"SONDE_RUN_DIR": run_dir})
-        self.assertGreater(answer["samples"], 20)
-        self.assertIn("python3", answer["process"])
-
-
-BUSY_THEN_UNSHARE = """
-import ctypes, threading, time
-def spin():
-    while True:
-        sum(range(1000))
-threading.Thread(target=spin, daemon=True).start()
-time.sleep(4)
-# CLONE_NEWUSER: the agent's thread ends for the call, which then fails for the sake of the other thread.
-print(ctypes.CDLL(None).unshare(0x10000000), flush=True)
-time.sleep(60)
-"""
-
-
-class CutProxy:
-    """A port before another one, whose connections can be cut, as a lost port-forward is."""
-
-    def __init__(self, port):
-        self.target = port
-        self.open = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client = self.listener.accept()[0]
-                server = socket.create_connection(("127.0.0.1", self.target))
-            except OSError:
-                return
-            self.open += [client, server]
-            for one, other in ((client, server), (server, client)):
-                threading.Thread(target=self.pump, args=(one, other), daemon=True).start()
-
-    @staticmethod
-    def pump(one, other):
-        try:
-            while data := one.recv(65536):
-                other.sendall(data)
-            other.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def cut(self):
-        for connection in self.open:
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            connection.close()
-        self.open.clear()
-
-    def close(self):
-        try:
-            self.listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # closed before
-        self.listener.close()
-        self.cut()
-
-
-class CutConnections(Case):
-    def capture(self, seconds):
-        """Gives a proxy with a capture of the fake agent behind it."""
-        _, port = self.fake_agent()
-        proxy = CutProxy(port)
-        self.addCleanup(proxy.close)
-        process = self.start([SONDE, "cpu", f":{proxy.port}", "-s", str(seconds), "--json"], env=self.env, text=True,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(1.5)
-        return proxy, process
-
-    def test_a_cut_connection_costs_nothing_of_the_window(self):
-        proxy, process = self.capture(4)
-        proxy.cut()
-        text, errors = process.communicate(timeout=30)
-        self.assertEqual(process.returncode, CLEAN, errors)
-        self.assertRegex(errors, r"^sonde: 1\.\d s into the capture the connection was lost; this is the agent's recording")
-        answer = json.loads(text)
-        self.assertGreaterEqual(answer["window_seconds"], 4)
-        self.assertLess(answer["window_seconds"], 7)
-        self.assertIn("ParseRequest", answer["rows"][0]["name"])
-
-    def test_who_does_not_answer_again_is_an_error(self):
-        proxy, process = self.capture(5)
-        proxy.close()
-        _, errors = process.communicate(timeout=30)
-        self.assertEqual(process.returncode, ERROR)
-        self.assertRegex(errors, r"cut off 1\.\d s into a 5 s capture: .*; it did not answer again within 10 s")
-
-    def test_another_process_at_the_same_address_is_not_taken_for_the_one_that_was_asked(self):
-        proxy, process = self.capture(6)
-        time.sleep(2)
-        _, proxy.target = self.fake_agent()
-        proxy.cut()
-        _, errors = process.communicate(timeout=30)
-        self.assertEqual(process.returncode, ERROR)
-        self.assertRegex(errors, r"cut off 3\.\d s into .*; the process that answers now was started later")
-
-
-@unittest.skipUnless(harness.PRELOAD, "needs the agent")
-class CutCaptures(Case):
-    def host(self, listen=""):
-        env = {**self.env, "LD_PRELOAD": harness.PRELOAD, "SONDE_TARGET": "python3.11", "SONDE_RUN_DIR": self.dir,
-               "SONDE_LISTEN": listen}
-        host = self.start(["/usr/bin/python3", "-c", BUSY_THEN_UNSHARE], env=env, stdout=subprocess.PIPE)
-        harness.wait_until(lambda: [name for name in os.listdir(self.dir) if name.endswith(".sock")], 20, "a socket")
-        return host
-
-    def test_a_pause_of_the_agent_is_bridged_by_the_recording(self):
-        host = self.host()
-        _, errors = self.sonde("cpu", host.pid, "-s", "7", "-o", "cut.pb.gz", env={"SONDE_RUN_DIR": self.dir})
-        self.assertRegex(errors, r"\d\.\d s into the capture the agent's thread had to pause for the service; this is the "
-                                 r"agent's recording")
-        self.assertEqual(host.stdout.readline(), b"-1\n")
-        profile = self.sonde_json("cpu", "./cut.pb.gz")
-        # All of what was asked for, in whole steps of the recording.
-        self.assertGreaterEqual(profile["window_seconds"], 6)
-        self.assertGreater(profile["samples"], 5)
-
-    def test_what_was_asked_for_outlives_a_pause_of_the_agent(self):
-        host = self.host()
-        env = {"SONDE_RUN_DIR": self.dir}
-        self.sonde("set", host.pid, "cpu_hz=37", env=env)
-        self.sonde("off", host.pid, env=env)
-        self.assertEqual(host.stdout.readline(), b"-1\n")  # the agent's thread has paused
-        self.assertIn("kill switch", self.sonde_json("status", host.pid, env=env)["state"])
-        self.sonde("on", host.pid, env=env)
-        harness.wait_until(lambda: self.sonde_json("status", host.pid, env=env)["cpu"]["rate_hz"] == 37, 10, "the rate")
-
-    def test_a_gap_is_no_part_of_the_duration_and_is_told(self):
-        port = harness.free_port()
-        host = self.host(f"127.0.0.1:{port}")
-        proxy = CutProxy(port)
-        self.addCleanup(proxy.close)
-        process = self.start([SONDE, "cpu", f":{proxy.port}", "-s", "14", "-o", "gap.pb.gz"], cwd=self.dir, env=self.env,
-                             text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(1)
-        proxy.cut()
-        environment = {"SONDE_RUN_DIR": self.dir}
-        self.sonde("off", host.pid, env=environment)
-        time.sleep(4)
-        self.sonde("on", host.pid, env=environment)
-        text, errors = process.communicate(timeout=40)
-        self.assertEqual(process.returncode, CLEAN, errors)
-        self.assertIn("the connection was lost", errors)
-        self.assertRegex(text, r"gap \d\d:\d\d:\d\d-\d\d:\d\d:\d\d UTC \([34567][.\d]*s\): ")
-        saved = self.sonde_json("cpu", "./gap.pb.gz")
-        self.assertLess(saved["window_seconds"], 13)
-        self.assertGreater(saved["window_seconds"], 6)
-
-    def test_what_never_comes_back_is_an_error(self):
-        host = self.host()
-        process = self.start([SONDE, "cpu", str(host.pid), "-s", "20"], env={**self.env, "SONDE_RUN_DIR": self.dir},
-                             text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(1.5)
-        host.kill()
-        host.wait()
-        _, errors = process.communicate(timeout=30)
-        self.assertEqual(process.returncode, ERROR)
-        self.assertRegex(errors, r"cut off \d+\.\d s into a 20 s capture: .*; the process has ended")
 
 
 class Terminal(Case):

@@ -4,42 +4,24 @@
 The types come from npm, pinned by schema/package-lock.json, once into $SONDE_CACHE/schemas-<hash>.
 """
 import copy
-import hashlib
 import json
-import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 
-from common import DASHBOARD, FIXTURES, K8S, need, one, render
+from common import DASHBOARD, FIXTURES, K8S, one, render
 
 HERE = pathlib.Path(__file__).resolve().parent / "schema"
-
-
-def types_directory():
-    """Where node_modules with the types is; installed when it is not there yet."""
-    lock = HERE / "package-lock.json"
-    cache = pathlib.Path(os.environ.get("SONDE_CACHE", pathlib.Path.home() / ".cache" / "sonde"))
-    ready = cache / ("schemas-" + hashlib.sha256(lock.read_bytes()).hexdigest()[:12])
-    if not ready.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        fresh = pathlib.Path(tempfile.mkdtemp(prefix="schemas.", dir=cache))
-        shutil.copy(HERE / "package.json", fresh)
-        shutil.copy(lock, fresh)
-        subprocess.run([need("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=fresh, check=True,
-                       timeout=300, capture_output=True)
-        try:
-            fresh.rename(ready)
-        except OSError:  # another run was first
-            shutil.rmtree(fresh)
-    return ready
+sys.path.insert(0, str(HERE.parents[1] / "shared"))
+import npm_packages
 
 
 def compile_literals(literals):
     """Compiles {name: (type, object)}; returns {name: errors} for those that the compiler refuses."""
-    types = types_directory()
+    types = npm_packages.installed(HERE, "schemas")
     with tempfile.TemporaryDirectory(prefix="check.", dir=types) as scratch:
         work = pathlib.Path(scratch)
         shutil.copy(HERE / "checks.ts", work)

@@ -5,48 +5,24 @@
 Usage: sync_test.py AGENT SONDE HOST [TEST...]
 """
 import json
-import os
 import re
 import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 import unittest
 import urllib.error
 import urllib.request
 
-AGENT, SONDE, HOST = (os.path.realpath(path) for path in sys.argv[1:4])
+from host_case import HostCase
+
 FINDING = 3
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Sync(unittest.TestCase):
+class Sync(HostCase):
     def start(self, *arguments, **settings):
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.port, self.run_dir = free_port(), directory.name
-        environment = dict(os.environ, LD_PRELOAD=AGENT, SONDE_TARGET="sync_host", SONDE_RUN_DIR=directory.name,
-                           SONDE_LISTEN=f"127.0.0.1:{self.port}", SONDE_CPU_LIMIT_PERCENT="20", **settings)
-        process = subprocess.Popen([HOST, *arguments], env=environment, stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE, text=True)
-        self.addCleanup(self.end, process)
-        self.assertEqual(process.stdout.readline().split()[0], "ready")
+        process, _ = self.start_host(arguments, {"SONDE_CPU_LIMIT_PERCENT": "20", **settings})
         self.wait_for(lambda: self.get("/healthz"), 10)
         return process
-
-    @staticmethod
-    def end(process):
-        process.kill()
-        process.wait()
-        process.stdin.close()
-        process.stdout.close()
 
     def get(self, path):
         try:
@@ -54,21 +30,6 @@ class Sync(unittest.TestCase):
                 return answer.read().decode("utf-8", "replace")
         except (urllib.error.URLError, ConnectionError):
             return None
-
-    def wait_for(self, condition, seconds):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            value = condition()
-            if value:
-                return value
-            time.sleep(0.3)
-        self.fail(f"did not come true within {seconds} s")
-        return None
-
-    def sonde(self, *arguments):
-        done = subprocess.run([SONDE, *arguments], capture_output=True, text=True, timeout=60, check=False,
-                              env=dict(os.environ, SONDE_RUN_DIR=self.run_dir))
-        return done.returncode, done.stdout
 
     @staticmethod
     def groups(text):

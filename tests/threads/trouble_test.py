@@ -7,59 +7,29 @@ Usage: trouble_test.py AGENT SONDE HOST [TEST...]
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 import unittest
-import urllib.error
 import urllib.request
 
-AGENT, SONDE, HOST = (os.path.realpath(path) for path in sys.argv[1:4])
+from host_case import HostCase
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "shared"))
+from priority import before_others
+
 CLEAN, USAGE, FINDING = 0, 2, 3
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def before_others():
-    """A machine that runs other tests must not take the core from the thread that is to be found."""
-    try:
-        os.nice(-15)
-    except OSError:
-        pass
-
-
-class Trouble(unittest.TestCase):
+class Trouble(HostCase):
     def start(self, *arguments, **settings):
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.port = free_port()
-        environment = dict(os.environ, LD_PRELOAD=AGENT, SONDE_TARGET="trouble_host", SONDE_RUN_DIR=directory.name,
-                           SONDE_LISTEN=f"127.0.0.1:{self.port}", SONDE_HOT_AFTER="3s", SONDE_HOT_PERCENT="10", SONDE_STUCK_AFTER="6s",
-                           SONDE_CPU_LIMIT_PERCENT="10", **settings)
-        process = subprocess.Popen([HOST, *arguments], env=environment, stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE, text=True, preexec_fn=before_others)
-        self.addCleanup(self.end, process)
-        words = process.stdout.readline().split()
-        self.assertEqual(words[0], "ready")
+        settings = {"SONDE_HOT_AFTER": "3s", "SONDE_HOT_PERCENT": "10", "SONDE_STUCK_AFTER": "6s",
+                    "SONDE_CPU_LIMIT_PERCENT": "10", **settings}
+        process, words = self.start_host(arguments, settings, preexec_fn=before_others)
         self.tid = int(words[1])
         return process
 
-    @staticmethod
-    def end(process):
-        process.kill()
-        process.wait()
-        process.stdin.close()
-        process.stdout.close()
-
-    def sonde(self, *arguments):
-        done = subprocess.run([SONDE, *arguments], capture_output=True, text=True, timeout=60, check=False)
-        return done.returncode, done.stdout
+    def state(self):
+        return f"; findings: {self.findings()}"
 
     def findings(self, kind=None):
         code, text = self.sonde("findings", f":{self.port}", "--json")
@@ -68,16 +38,6 @@ class Trouble(unittest.TestCase):
         found = json.loads(text)["findings"]
         self.assertEqual(code, FINDING if found else CLEAN)
         return [finding for finding in found if kind in (None, finding["kind"])]
-
-    def wait_for(self, condition, seconds):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            value = condition()
-            if value:
-                return value
-            time.sleep(0.3)
-        self.fail(f"did not come true within {seconds} s; findings: {self.findings()}")
-        return None
 
     def test_hot_thread_is_named_with_function_and_share_also_when_it_is_over(self):
         process = self.start("hot", "12")
