@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests share that run a host under the real agent and ask it by the real command."""
+import ctypes
 import os
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import tempfile
 import time
 import unittest
 
+CLONE_NEWIPC = 0x08000000
 AGENT, SONDE, HOST = (os.path.realpath(path) for path in sys.argv[1:4])
 
 
@@ -18,6 +20,10 @@ def free_port():
 
 
 class HostCase(unittest.TestCase):
+    def setUp(self):
+        # Hosts are killed, maybe while their agent works: its crash guard's page must be of one test.
+        ctypes.CDLL(None).unshare(CLONE_NEWIPC)
+
     def start_host(self, arguments, settings, **options):
         """The host as named target, and the words of the line by which it says that it is ready."""
         directory = tempfile.TemporaryDirectory()
