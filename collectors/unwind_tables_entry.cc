@@ -80,6 +80,7 @@ void UnwindEntry::AppendRanges(std::vector<UnwindModule>* ranges) const {
   UnwindModule range{whole_};
   uint64_t low = object_.text_low;
   range.on_demand = coverage_ == UnwindCoverage::kOnDemand;
+  range.is_go = object_.is_go;
   for (const auto& [number, chunk] : chunks_) {
     if (low < chunk.table.low) {
       range.low = low;
@@ -87,6 +88,7 @@ void UnwindEntry::AppendRanges(std::vector<UnwindModule>* ranges) const {
       ranges->push_back(range);
     }
     ranges->push_back(UnwindModule{chunk.table});
+    ranges->back().is_go = object_.is_go;
     low = chunk.table.high;
   }
   if (low == object_.text_high) return;

@@ -18,6 +18,25 @@ bool IsOfThisMachine(const ElfW(Ehdr) & header) {
          header.e_phentsize == sizeof(ElfW(Phdr));
 }
 
+// .note.go.buildid, wherever the linker has put it among the notes.
+bool HasGoBuildId(const uint8_t* notes, uint64_t size) {
+  constexpr char kOwner[] = "Go";
+  constexpr uint32_t kGoBuildId = 4;
+  const auto padded = [](uint64_t bytes) { return (bytes + 3) & ~uint64_t{3}; };
+  for (uint64_t at = 0; size - at >= sizeof(ElfW(Nhdr));) {
+    ElfW(Nhdr) note;
+    memcpy(&note, notes + at, sizeof(note));
+    at += sizeof(note);
+    const bool is_owner = note.n_namesz == sizeof(kOwner) + 1 && size - at >= note.n_namesz &&
+                          memcmp(notes + at, kOwner, sizeof(kOwner)) == 0;
+    if (is_owner && note.n_type == kGoBuildId) return true;
+    const uint64_t content = padded(note.n_namesz) + padded(note.n_descsz);
+    if (content > size - at) return false;
+    at += content;
+  }
+  return false;
+}
+
 }  // namespace
 
 bool ElfImage::Read(uint64_t address) {
@@ -81,10 +100,12 @@ void ElfImage::AddText(uint64_t begin, uint64_t end, LoadedObject* object) const
   object->text_high = std::max(object->text_high, end);
 }
 
-void ElfImage::AddNote(uint64_t begin, uint64_t size, WordHash* hash) const {
+void ElfImage::AddNote(uint64_t begin, uint64_t size, LoadedObject* object, WordHash* hash) const {
   uint8_t note[kMaxNoteBytes];
   size = std::min(size, kMaxNoteBytes);
-  if (memory_.Read(begin, note, size)) hash->Add(note, size);
+  if (!memory_.Read(begin, note, size)) return;
+  hash->Add(note, size);
+  object->is_go = object->is_go || HasGoBuildId(note, size);
 }
 
 void ElfImage::Describe(LoadedObject* object, WordHash* hash) const {
@@ -98,7 +119,7 @@ void ElfImage::Describe(LoadedObject* object, WordHash* hash) const {
     } else if (header.p_type == PT_GNU_EH_FRAME) {
       FindEhFrame(begin, object);
     } else if (header.p_type == PT_NOTE) {
-      AddNote(begin, header.p_memsz, hash);
+      AddNote(begin, header.p_memsz, object, hash);
     }
   }
   object->eh_frame_limit = SegmentEnd(object->eh_frame);

@@ -30,7 +30,7 @@ class ElfImage {
   uint64_t SegmentEnd(uint64_t address) const;
   void FindEhFrame(uint64_t header, LoadedObject* object) const;
   void AddText(uint64_t begin, uint64_t end, LoadedObject* object) const;
-  void AddNote(uint64_t begin, uint64_t size, WordHash* hash) const;
+  void AddNote(uint64_t begin, uint64_t size, LoadedObject* object, WordHash* hash) const;
 
   const ProcessMemory& memory_;
   uint64_t address_ = 0;

@@ -33,6 +33,7 @@ struct LoadedObject {
   uint32_t functions = 0;       // in that table; 0: there is none that we can read
   uint64_t fingerprint = 0;     // FingerprintOf(image)
   uint64_t identity = 0;        // hash of place, name, headers, notes, and what is mapped where
+  bool is_go = false;           // Go's linker has left its build id
 };
 
 struct CodeRange {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/life/agent_thread.h"
+#include "agent/life/go_program.h"
 #include "agent/life/proc_text.h"
 #include "agent/life/self.h"
 #include "agent/life/self_timer.h"
@@ -41,6 +42,10 @@ constexpr unsigned long kSaRestorer = 0x04000000;
 // Debuggers pass the first two silently; the others are real-time signals that libraries rarely
 // use.
 constexpr int kCandidates[] = {SIGPROF, SIGVTALRM, 62, 61, 60, 59, 58, 57};
+// Go's runtime takes every signal when it starts, by system calls that pass the hooks by, except
+// those that a C library may need for itself: 32 and 33 are glibc's, 34 would be musl's. Of a
+// handler that is there for one of these it asks that it runs on the alternate stack, as ours does.
+constexpr int kGoLeaves = 34;
 
 struct State {
   SpinLock lock;
@@ -149,6 +154,7 @@ int TakeSignal(SignalHandler handler, int wanted) {
   if (g_our_signal.load(std::memory_order_relaxed) != 0) return g_our_signal.load();
   g_state.handler = handler;
   if (wanted != 0) return TryTake(wanted) ? wanted : 0;
+  if (ProgramIsGo() && TryTake(kGoLeaves)) return kGoLeaves;
   for (int candidate : kCandidates) {
     if (TryTake(candidate)) return candidate;
   }

@@ -8,7 +8,7 @@ namespace {
 
 constexpr uint64_t kPage = kProbePageSize;
 constexpr uint32_t kLongestCall = 7;
-// push %rbp; mov %rsp,%rbp, the move in either of its encodings.
+// push %rbp; mov %rsp,%rbp, the move in either of its encodings; Go: lea …(%rsp),%rbp.
 constexpr uint64_t kPrologueBytes = 4;
 
 enum class Found : uint8_t { kNothing, kPrologue, kBoundary };
@@ -25,6 +25,8 @@ bool EndInCall(const uint8_t* code) {
 
 // Async-signal-safe.
 bool IsPrologue(const uint8_t* code) {
+  if (code[0] == 0x48 && code[1] == 0x8d)
+    return (code[2] == 0x6c || code[2] == 0xac) && code[3] == 0x24;
   return code[0] == 0x55 && code[1] == 0x48 &&
          ((code[2] == 0x89 && code[3] == 0xe5) || (code[2] == 0x8b && code[3] == 0xec));
 }
@@ -75,6 +77,21 @@ bool HasMadeFrameHere(uint64_t low, uint64_t pc) {
   return MadeFrame(ScanBack(reinterpret_cast<const uint8_t*>(from), pc - from), low, page);
 }
 
+// At most a page, in a range of the index. For Go's code, which is never unmapped: what Go links
+// cannot be unloaded. Async-signal-safe.
+bool ReadCode(const UnwindIndex& index, const CopiedStack* copy, uint64_t address, uint8_t* code,
+              uint64_t size) {
+  const UnwindModule* module = index.Find(address);
+  if (module == nullptr || module->high - address < size) return false;
+  if (copy != nullptr) return copy->read_code(copy->context, address, code, size);
+  if (!PageReadable(address & ~(kPage - 1)) || !PageReadable((address + size - 1) & ~(kPage - 1))) {
+    return false;
+  }
+  const auto* const from = reinterpret_cast<const volatile uint8_t*>(address);
+  for (uint64_t i = 0; i < size; ++i) code[i] = from[i];
+  return true;
+}
+
 // Not inlined, as handlers have no room for what they never use. Async-signal-safe.
 __attribute__((noinline)) bool ReadsAsCall(const CopiedStack& copy, uint64_t start) {
   uint8_t code[kLongestCall];
@@ -112,6 +129,23 @@ bool FollowsCall(const UnwindIndex& index, const CopiedStack* copy, uint64_t add
     return false;
   }
   return EndInCall(reinterpret_cast<const uint8_t*>(start));
+}
+
+// Async-signal-safe.
+GoPlace GoPlaceOf(const UnwindIndex& index, const CopiedStack* copy, uint64_t address) {
+  uint8_t code[3];  // from the byte before
+  if (!ReadCode(index, copy, address - 1, code, sizeof(code))) return GoPlace::kOther;
+  const bool nop_before = code[0] == 0x90, call = code[1] == 0xe8;
+  const bool pop_and_jump = code[1] == 0x58 && (code[2] == 0xe9 || code[2] == 0xeb);
+  if (nop_before && call) return GoPlace::kGoroutineStart;
+  return pop_and_jump ? GoPlace::kScheduler : GoPlace::kOther;
+}
+
+// Async-signal-safe. push %rbp; mov %rsp,%rbp; pushfq: nothing else needs the flags.
+bool IsGoPreemption(const UnwindIndex& index, const CopiedStack* copy, uint64_t pc) {
+  uint8_t code[kPrologueBytes + 1];
+  return ReadCode(index, copy, pc, code, sizeof(code)) && code[0] == 0x55 && IsPrologue(code) &&
+         code[kPrologueBytes] == 0x9c;
 }
 
 // Async-signal-safe. Of code that the index does not know it is not known where it begins.

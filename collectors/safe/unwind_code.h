@@ -18,6 +18,20 @@ namespace sonde {
 // `copy`: null for the code that runs now. Async-signal-safe.
 bool FollowsCall(const UnwindIndex& index, const CopiedStack* copy, uint64_t address);
 
+// What Go's assembly has at `address`, a return address in its code.
+enum class GoPlace : uint8_t {
+  kOther,
+  kGoroutineStart,  // in goexit, which the first function of a goroutine seems to be called by
+  kScheduler,       // in mcall: its goroutine is parked and may run elsewhere by now
+};
+// Async-signal-safe.
+GoPlace GoPlaceOf(const UnwindIndex& index, const CopiedStack* copy, uint64_t address);
+
+// Whether `pc` is where Go's runtime lets a goroutine go on that it interrupts by a signal: it
+// seems to be called by the interrupted instruction. Ticks of the clock that are also a goroutine's
+// turn's end find it there. Async-signal-safe.
+bool IsGoPreemption(const UnwindIndex& index, const CopiedStack* copy, uint64_t pc);
+
 // Whether the function that is interrupted at `pc` has pushed rbp and made it the base of its
 // frame: those two instructions are found before pc on its page, no end of a function between, and
 // the frame is not just being left. True also if the page shows neither, up to where it begins:

@@ -139,6 +139,7 @@ struct UnwindTable {
 // A range of the index: an object, a chunk of one, or code that has no table (now).
 struct UnwindModule : UnwindTable {
   bool on_demand = false;     // the builder can make a table for this range: ask for it
+  bool is_go = false;         // Go's code: no unwind information, but frame pointers across stacks
   mutable uint32_t used = 0;  // a walk came here since the builder looked last; Touch, TakeUsed
 
   // Async-signal-safe. Reads before it writes: all threads share the cache line.
