@@ -87,14 +87,17 @@ void AddAllocations(const FoldProfile& piece, std::vector<HeapSample>* samples) 
   }
 }
 
-// How full the table of live blocks is, and how often the interval is doubled then. It takes what
-// comes until it is nearly full: both buckets of an address must be.
-struct Raise {
-  uint64_t at_percent;
-  int doublings;
-};
-constexpr Raise kRaises[] = {{50, 1}, {60, 2}, {68, 4}, {76, 6}};
-constexpr uint64_t kLowerBelowPercent = 40;
+uint64_t LostForRoom() {
+  uint64_t lost = 0;
+  for (const FoldLoss& loss : g_collector->losses()) {
+    const bool full =
+        loss.reason == DropReason::kStackTableFull || loss.reason == DropReason::kFramesFull ||
+        loss.reason == DropReason::kCellTableFull || loss.reason == DropReason::kLiveTableFull;
+    if (full) lost += loss.amount;
+  }
+  return lost;
+}
+
 constexpr uint64_t kMaxInterval = uint64_t{1} << 30;
 
 void TellHooksTheAllocator() {
@@ -121,14 +124,24 @@ void LiveHeap::Configure(uint32_t interval_bytes, const char* why_off) {
   if (reading_) TreeHeapInterval().store(interval_bytes_, std::memory_order_relaxed);
 }
 
+TableFill LiveHeap::Fill() const {
+  const RegionCounts& counts = TreeRegion().counts;
+  const FoldReport& report = cpu_->folder().report();
+  const auto percent = [](uint64_t used, uint64_t all) { return used * 100 / all; };
+  TableFill fill;
+  fill.live_percent = percent(g_collector->live_entries(), counts.live);
+  fill.stacks_percent =
+      std::max({percent(report.stacks, counts.stacks), percent(report.chunks, counts.chunks),
+                percent(report.cells, counts.cells)});
+  fill.taken_bytes = g_collector->allocated().bytes;
+  fill.lost_bytes = LostForRoom();
+  return fill;
+}
+
 // Blocks keep the interval that they were sampled at, so their weights stay right.
 uint32_t LiveHeap::IntervalFor(uint32_t wanted_bytes) {
   if (!reading_ || wanted_bytes == 0) return 0;
-  const uint64_t percent = g_collector->live_entries() * 100 / TreeRegion().counts.live;
-  if (percent < kLowerBelowPercent && raised_ > 0) --raised_;
-  for (const Raise& raise : kRaises)
-    if (percent >= raise.at_percent) raised_ = std::max(raised_, raise.doublings);
-  const uint64_t raised = uint64_t{wanted_bytes} << raised_;
+  const uint64_t raised = uint64_t{wanted_bytes} << thinning_.Update(Fill(), MonotonicNs());
   return static_cast<uint32_t>(std::min(raised, std::max<uint64_t>(wanted_bytes, kMaxInterval)));
 }
 
@@ -144,6 +157,7 @@ void LiveHeap::SwitchOn() {
   }
   cpu_->AddReader(g_collector, 0);
   reading_ = true;
+  thinning_ = HeapThinning(Fill());
   if (was_on) return;
   TellHooksTheAllocator();
   const HeapSetup setup{TreeRegion(), &TreeHeapInterval(), &TreeClockNs()};
@@ -172,16 +186,17 @@ bool LiveHeap::Read(const HeapQuery& query, HeapSnapshot* out, std::string* erro
   if (query.peak) {
     ReadPeak(out);
   } else {
-    Fill(g_collector->Read(FilterOf(query)), out);
+    Tell(g_collector->Read(FilterOf(query)), out);
   }
   if (query.last_ms > 0) ReadLast(query.last_ms, out);
-  if (raised_ > 0)
-    out->notes.push_back("the table of live blocks is filling up: sampled 1/" +
-                         std::to_string(1 << raised_) + " as often as configured");
+  if (thinning_.doublings() > 0) {
+    out->notes.push_back("the tables of live blocks and stacks are filling up: sampled 1/" +
+                         std::to_string(1 << thinning_.doublings()) + " as often as configured");
+  }
   return true;
 }
 
-void LiveHeap::Fill(HeapReading reading, HeapSnapshot* out) const {
+void LiveHeap::Tell(HeapReading reading, HeapSnapshot* out) const {
   out->interval_bytes = std::max<int64_t>(interval_bytes_, reading.most_interval);
   out->live_samples = reading.live_samples;
   out->mapping_samples = reading.mapping_samples;
@@ -196,7 +211,7 @@ void LiveHeap::ReadPeak(HeapSnapshot* out) const {
     out->notes.emplace_back("nothing was in use so far that was sampled");
     return;
   }
-  Fill(peak.reading, out);
+  Tell(peak.reading, out);
   out->notes.push_back("what was in use when that was most, " +
                        std::to_string((MonotonicNs() - peak.at_ns) / 1'000'000'000) +
                        " s ago; looked at once a second, and kept when it is 5 % or 64 MiB above "

@@ -11,6 +11,7 @@
 #include "agent/endpoints/heap_source.h"
 #include "collectors/cpu.h"
 #include "collectors/heap.h"
+#include "collectors/heap_thinning.h"
 #include "collectors/past.h"
 
 namespace sonde::life {
@@ -25,7 +26,7 @@ class LiveHeap : public HeapSource {
   LiveHeap& operator=(const LiveHeap&) = delete;
 
   // At each tick: mean bytes between samples, 0: off, and why. The sampler uses more while the
-  // table of live blocks is filling up (interval_bytes()).
+  // table of live blocks, of stacks or of their frames is filling up.
   void Configure(uint32_t interval_bytes, const char* why_off);
 
   [[nodiscard]] bool Read(const HeapQuery& query, HeapSnapshot* out, std::string* error) override;
@@ -36,15 +37,16 @@ class LiveHeap : public HeapSource {
   void SwitchOff();
   void ReadPeak(HeapSnapshot* out) const;
   void ReadLast(int64_t last_ms, HeapSnapshot* out) const;
+  [[nodiscard]] TableFill Fill() const;
   [[nodiscard]] uint32_t IntervalFor(uint32_t wanted_bytes);
-  void Fill(HeapReading reading, HeapSnapshot* out) const;
+  void Tell(HeapReading reading, HeapSnapshot* out) const;
 
   CpuCollector* cpu_;
   const PastReader past_;
   const char* why_off_ = "the agent is starting";
   uint32_t interval_bytes_ = 0;  // in force
-  int raised_ = 0;               // it is the configured one, doubled so often
-  bool reading_ = false;         // the collector is a reader of the folder
+  HeapThinning thinning_;
+  bool reading_ = false;  // the collector is a reader of the folder
 };
 
 // From any thread: hooks forward again, nothing is sampled.

@@ -84,12 +84,12 @@ def checks_of(books, sums, run):
 class Session:
     """truth_host under the agent; `with` ends it."""
 
-    def __init__(self, agent, host, run, scratch):
+    def __init__(self, agent, host, run, scratch, **settings):
         self.run_dir = os.path.join(scratch, "run")
         shutil.rmtree(self.run_dir, ignore_errors=True)
         environment = {"PATH": "/usr/bin:/bin", "LD_PRELOAD": os.path.abspath(agent), "SONDE_RUN_DIR": self.run_dir,
                        "SONDE_LISTEN": "", "SONDE_TARGET": os.path.basename(host), "SONDE_CPU_LIMIT_PERCENT": "100",
-                       "SONDE_HEAP_INTERVAL_BYTES": str(run[1])}
+                       "SONDE_HEAP_INTERVAL_BYTES": str(run[1]), **settings}
         self.process = subprocess.Popen([host, *(f"{word:.0f}" for word in run)], env=environment, text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
@@ -115,17 +115,20 @@ class Session:
         raise Failed("no heap profile within 30 s of the start")
 
     def profile(self):
+        return self.get("/debug/pprof/heap?debug=1")
+
+    def get(self, path):
         names = os.listdir(self.run_dir) if os.path.isdir(self.run_dir) else []
         sockets = [name for name in names if name.endswith(".sock")]
         if not sockets:
             raise Failed("no socket")
         connection = UnixConnection(os.path.join(self.run_dir, sockets[0]), 60)
-        connection.request("GET", "/debug/pprof/heap?debug=1")
+        connection.request("GET", path)
         answer = connection.getresponse()
         body = answer.read().decode()
         connection.close()
         if answer.status != 200:
-            raise Failed(f"heap profile: {answer.status} {body[:300]}")
+            raise Failed(f"{path}: {answer.status} {body[:300]}")
         return body
 
     def books(self):
