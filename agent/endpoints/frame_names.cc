@@ -5,6 +5,7 @@
 
 #include "agent/endpoints/cpu_profile.h"
 #include "agent/endpoints/text_util.h"
+#include "profile/frame_text.h"
 
 namespace sonde {
 
@@ -54,11 +55,8 @@ const NamedFrame& FrameNames::Of(uint64_t address) {
   frame.module = mapping.path.substr(mapping.path.rfind('/') + 1);
   const Symbol symbol = symbols_->Lookup(mapping, address);
   frame.function = ValidUtf8(symbol.name);
-  const bool named = !frame.function.empty() && symbol.start != 0;
-  const uint64_t in_file = address - mapping.start + mapping.offset;
-  frame.offset = named ? address - symbol.start
-                       : (symbol.module_address != 0 ? symbol.module_address : in_file);
-  frame.text = (named ? frame.function : ValidUtf8(frame.module)) + "+" + HexText(frame.offset);
+  frame.offset = FrameOffset(symbol, mapping, address);
+  frame.text = ValidUtf8(FrameText(symbol, mapping, address));
   return frame;
 }
 

@@ -17,8 +17,7 @@ struct NamedFrame {
   std::string function;  // empty: no name
   uint64_t offset = 0;   // in the function, or in the module's link-time addresses
   std::string module;    // file name without its directory; empty: unknown code
-  // "epoll_wait+0x1e", "libfoo.so+0x1a2b" or "0x7f…".
-  std::string text;
+  std::string text;      // profile/frame_text.h, or "0x7f…" outside all modules
 };
 
 class FrameNames {

@@ -12,6 +12,7 @@
 #include "cli/interrupt.h"
 #include "cli/proc.h"
 #include "cli/stacks/remote_unwinder.h"
+#include "profile/frame_text.h"
 #include "profile/number_text.h"
 #include "profile/perf_map.h"
 #include "profile/symbolizer.h"
@@ -109,12 +110,7 @@ class Names {
     name.module = mapping->path.substr(mapping->path.rfind('/') + 1);
     const Symbol symbol = symbols_.Lookup(*mapping, address);
     name.function = symbol.name;
-    const bool named = !name.function.empty() && symbol.start != 0;
-    const uint64_t in_file = symbol.module_address != 0
-                                 ? symbol.module_address
-                                 : address - mapping->start + mapping->offset;
-    name.text = (named ? name.function : name.module) + "+" +
-                HexText(named ? address - symbol.start : in_file);
+    name.text = FrameText(symbol, *mapping, address);
     return name;
   }
 

@@ -12,6 +12,7 @@
 #include <random>
 
 #include "profile/decode.h"
+#include "profile/frame_text.h"
 #include "profile/hex.h"
 #include "profile/profile_builder.h"
 #include "profile/unnamed.h"
@@ -110,6 +111,23 @@ TEST_F(Stripped, AFunctionHasNoNameButABeginning) {
   EXPECT_EQ(symbol.name, "");
   EXPECT_EQ(symbol.unnamed_start, hidden);
   EXPECT_EQ(symbol.module_address, hidden + 2);
+}
+
+TEST_F(Stripped, AFrameIsCalledByItsBeginningAsInAProfile) {
+  const uint64_t hidden = Make("");
+  Symbolizer symbolizer({});
+  const auto text = [&](uint64_t link) {
+    return FrameText(symbolizer.Lookup(Mapped(), kBias + link), Mapped(), kBias + link);
+  };
+  EXPECT_EQ(text(hidden + 2), UnnamedFunction(library_, hidden));
+  EXPECT_EQ(text(hidden), UnnamedFunction(library_, hidden));
+  Symbol nothing;
+  EXPECT_EQ(FrameText(nothing, Mapped(), Mapped().start + 0x20),
+            UnnamedFunction(library_, Mapped().offset + 0x20));
+  Symbol named;
+  named.name = "open_one";
+  named.start = kBias + 0x1000;
+  EXPECT_EQ(FrameText(named, Mapped(), kBias + 0x101f), "open_one+0x1f");
 }
 
 TEST_F(Stripped, PointersOfEightBytesAreUnderstoodAsWell) {
