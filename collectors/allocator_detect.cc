@@ -139,6 +139,12 @@ std::string Describe(const DetectedAllocator& allocator) {
 std::vector<std::string> NotCoveredSentences(const DetectedAllocators& detected) {
   std::vector<std::string> sentences;
   for (const DetectedAllocator& one : detected.all) {
+    if (one.samples_unseen) {
+      sentences.push_back(Describe(one) +
+                          ": the hooks do not see its calls; the heap profile has its own samples, "
+                          "without ages, peak and the last minutes");
+      continue;
+    }
     const std::string name(AllocatorKindName(one.kind));
     if (one.serves_malloc && detected.hooks_bypassed) {
       sentences.push_back("malloc goes to " + name + " in " + one.object +

@@ -25,12 +25,15 @@ enum class AllocatorKind : uint8_t {
 };
 std::string_view AllocatorKindName(AllocatorKind kind);
 
+inline constexpr std::string_view kTheProgram = "the program";
+
 struct DetectedAllocator {
   AllocatorKind kind = AllocatorKind::kOther;
-  std::string object;          // path; "the program" for the program itself
-  bool serves_malloc = false;  // `malloc` of the global scope resolves to it
-  bool hidden = false;         // linked in without exported symbols: nothing of it can be called
-  uint64_t statistics = 0;     // address of its statistics function; 0: none
+  std::string object;           // path; "the program" for the program itself
+  bool serves_malloc = false;   // `malloc` of the global scope resolves to it
+  bool hidden = false;          // linked in without exported symbols: nothing of it can be called
+  bool samples_unseen = false;  // the hooks do not see its calls, but it samples by itself
+  uint64_t statistics = 0;      // address of its statistics function; 0: none
 };
 
 struct DetectedAllocators {

@@ -181,6 +181,8 @@ bool ReadParameters(const http::Parameters& parameters, int64_t max_seconds, Hea
     }
     request->query.peak = *text == "1";
   }
+  const HeapQuery& query = request->query;
+  request->query.allocators = query.min_age_ms == 0 && query.last_ms == 0 && !query.peak;
   return AsksOneThing(*request, error);
 }
 

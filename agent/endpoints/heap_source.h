@@ -24,9 +24,10 @@ struct HeapSample {
 };
 
 struct HeapQuery {
-  int64_t min_age_ms = 0;  // of live blocks; younger ones are left out
-  int64_t last_ms = 0;     // only what was allocated in this time; in use: what of it is left
-  bool peak = false;       // what was in use when that was most; nothing is told of allocations
+  int64_t min_age_ms = 0;   // of live blocks; younger ones are left out
+  int64_t last_ms = 0;      // only what was allocated in this time; in use: what of it is left
+  bool allocators = false;  // also what an allocator sampled itself that the hooks do not see
+  bool peak = false;        // what was in use when that was most; nothing is told of allocations
 };
 
 struct HeapSnapshot {

@@ -189,6 +189,7 @@ bool LiveHeap::Read(const HeapQuery& query, HeapSnapshot* out, std::string* erro
     Tell(g_collector->Read(FilterOf(query)), out);
   }
   if (query.last_ms > 0) ReadLast(query.last_ms, out);
+  if (query.allocators && allocators_) allocators_(out);
   if (thinning_.doublings() > 0) {
     out->notes.push_back("the tables of live blocks and stacks are filling up: sampled 1/" +
                          std::to_string(1 << thinning_.doublings()) + " as often as configured");

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 
 #include "agent/endpoints/heap_source.h"
 #include "collectors/cpu.h"
@@ -24,6 +25,10 @@ class LiveHeap : public HeapSource {
   ~LiveHeap() override;
   LiveHeap(const LiveHeap&) = delete;
   LiveHeap& operator=(const LiveHeap&) = delete;
+
+  // Who adds what allocators have sampled that the hooks do not see.
+  using AllocatorSamplesReader = std::function<void(HeapSnapshot*)>;
+  void SetAllocatorSamples(AllocatorSamplesReader reader) { allocators_ = std::move(reader); }
 
   // At each tick: mean bytes between samples, 0: off, and why. The sampler uses more while the
   // table of live blocks, of stacks or of their frames is filling up.
@@ -43,6 +48,7 @@ class LiveHeap : public HeapSource {
 
   CpuCollector* cpu_;
   const PastReader past_;
+  AllocatorSamplesReader allocators_;
   const char* why_off_ = "the agent is starting";
   uint32_t interval_bytes_ = 0;  // in force
   HeapThinning thinning_;

@@ -138,6 +138,8 @@ const DetectedAllocators& LiveMemory::Detected() {
   const uint64_t now_ns = MonotonicNs();
   if (!detected_ || now_ns - detected_ns_ > kDetectionRestNs) {
     detected_ = detector_.Detect();
+    for (DetectedAllocator& one : detected_->all)
+      one.samples_unseen = SamplesUnseen(one, detected_->hooks_bypassed);
     detected_ns_ = now_ns;
   }
   return *detected_;

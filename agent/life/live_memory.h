@@ -16,6 +16,7 @@
 
 #include "agent/endpoints/heap_source.h"
 #include "agent/endpoints/memory_source.h"
+#include "agent/life/live_allocator_samples.h"
 #include "collectors/allocator_detect.h"
 #include "collectors/memory_page_pages.h"
 #include "collectors/memory_page_survey.h"
@@ -48,6 +49,9 @@ class LiveMemory : public MemorySource {
   [[nodiscard]] std::vector<std::string> Allocators() override;
   [[nodiscard]] std::vector<std::string> NotCovered() override;
 
+  // What an allocator has sampled that the hooks do not see.
+  void AddAllocatorSamples(HeapSnapshot* out) { allocator_samples_.AddTo(Detected(), out); }
+
  private:
   void MakePage();
   [[nodiscard]] SurveyOptions Options(const WorkBudget& budget) const;
@@ -65,6 +69,7 @@ class LiveMemory : public MemorySource {
   AllocatorDetector detector_;
   std::optional<DetectedAllocators> detected_;
   uint64_t detected_ns_ = 0;
+  LiveAllocatorSamples allocator_samples_;
   std::optional<MemoryPage> page_;
   uint64_t made_ns_ = 0;
 };

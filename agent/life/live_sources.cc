@@ -70,7 +70,9 @@ LiveSources::LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRail
       live_cpu_(cpu, executable_,
                 static_cast<size_t>(config->current().memory_limit_bytes) / kCapturesShare),
       heap_(cpu, [this](uint64_t from, uint64_t to) { return live_cpu_.PastCounts(from, to); }),
-      memory_(agent_tid, &heap_, [this] { return OwnMemory(); }) {}
+      memory_(agent_tid, &heap_, [this] { return OwnMemory(); }) {
+  heap_.SetAllocatorSamples([this](HeapSnapshot* out) { memory_.AddAllocatorSamples(out); });
+}
 
 LiveMemory::OwnMemory LiveSources::OwnMemory() const {
   return {runtime::ArenaGetStats().mapped_bytes, cpu_->unwind().Status().bytes};

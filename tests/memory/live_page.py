@@ -72,6 +72,10 @@ class LivePage(unittest.TestCase):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as answer:
             return json.load(answer)
 
+    def get_text(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as answer:
+            return answer.read().decode()
+
     def page(self):
         page = self.get("/debug/sonde/memory")
         self.assertEqual(sum(page["parts"].values()), page["rss_bytes"])
