@@ -14,6 +14,8 @@ class Lab:
         self.build, self.scratch, self.quick = build, scratch, quick
         # A copy: the build tree may be rebuilt while this runs for minutes.
         self.agent = shutil.copy(os.path.join(build, "agent/libsonde.so"), os.path.join(scratch, "libsonde.so"))
+        self.tcmalloc_agent = shutil.copy(os.path.join(build, "agent/libsonde-tcmalloc.so"),
+                                          os.path.join(scratch, "libsonde-tcmalloc.so"))
         self.missing = []
 
     def rounds(self, full, quick):

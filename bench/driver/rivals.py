@@ -7,13 +7,16 @@ TCMALLOC = "/usr/lib/x86_64-linux-gnu/libtcmalloc.so.4"
 HEAPTRACK = "/usr/lib/heaptrack/libheaptrack_preload.so"
 # An allocator's own sampling is compared with that allocator, too.
 BASE = {"jemalloc, profiling": "jemalloc", "tcmalloc, sampling": "tcmalloc"}
+# The agent's second library, which brings a malloc.
+OURS = "libsonde-tcmalloc"
 PROFILING = "prof:true,lg_prof_sample:19,prof_prefix:/dev/null"
 SAMPLING = {"TCMALLOC_SAMPLE_PARAMETER": "524288"}
 
 
 def heap_rivals(lab, target, heaptrack=True, **sonde):
-    """{name: environment}: bare, Sonde serving `target`, and what of the rivals the machine has."""
-    variants = {BARE: {}, "libsonde": lab.sonde(target, **sonde)}
+    """{name: environment}: bare, both of Sonde's libraries serving `target`, and what of the rivals the machine has."""
+    variants = {BARE: {}, "libsonde": lab.sonde(target, **sonde),
+                OURS: {**lab.sonde(target, **sonde), "LD_PRELOAD": lab.tcmalloc_agent}}
     if lab.have(JEMALLOC, "jemalloc (package libjemalloc2)"):
         variants["jemalloc"] = {"LD_PRELOAD": JEMALLOC}
         variants["jemalloc, profiling"] = {"LD_PRELOAD": JEMALLOC, "MALLOC_CONF": PROFILING}

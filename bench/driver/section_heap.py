@@ -2,7 +2,7 @@
 """What a malloc + free pair costs, beside bare glibc, the allocators that sample by themselves, and the filters tried."""
 from measure import BARE, Failed, Series, interleave, medians, run_program
 from report import Bar, Row
-from rivals import BASE, heap_rivals, label
+from rivals import BASE, OURS, heap_rivals, label
 
 TITLE = "Heap: malloc + free"
 NOTE = ("CPU ns a pair of the measuring thread. *Hot*: the block that was just freed; *working set*: a random one of "
@@ -39,6 +39,9 @@ def rows_of(what, key, results, limit):
     for name in results:
         bar = Bar("added", limit) if name == "libsonde" else None
         rows.append(Row(what, label(name), "ns", Series(ns[name], ns[BASE.get(name, BARE)]), bar))
+        if "malloc" in name:
+            bar = Bar("ratio", 0.65) if (name, key) == (OURS, "hot") else None
+            rows.append(Row(f"{what}, against bare", name, "ns", Series(ns[name], ns[BARE]), bar, compare="ratio"))
     return rows
 
 
