@@ -81,7 +81,7 @@ class LivePage(unittest.TestCase):
         self.assertEqual(sum(page["parts"].values()), page["rss_bytes"])
         cgroup = page["cgroup"]
         if cgroup["version"]:
-            self.assertEqual(cgroup["rss_bytes"] + cgroup["page_cache_bytes"] + cgroup["kernel_bytes"] +
+            self.assertEqual(cgroup["rss_bytes"] + cgroup["page_cache_bytes"] + cgroup["tmpfs_bytes"] + cgroup["kernel_bytes"] +
                              cgroup["other_bytes"], cgroup["current_bytes"])
         return page
 
