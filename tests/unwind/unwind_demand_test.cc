@@ -2,6 +2,7 @@
 // Tables that are built in chunks, when a walk has missed them: that they say what a whole table
 // says, that misses are counted and lead to complete stacks, and that the budget holds.
 #include <gtest/gtest.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,21 +85,29 @@ UnwindPublication* g_publication;
 WalkResult g_walk;
 uint64_t g_frames[256];
 
-int WalkFromQsort(const void* a, const void* b) {
+int WalkFromLibc(const void* a, const void* b) {
   Registers registers;
   CaptureRegisters(&registers);
   g_walk = WalkStack(*g_publication, registers, StackBounds(), g_frames, 256);
   return *static_cast<const int*>(a) - *static_cast<const int*>(b);
 }
 
+// Not by qsort: a sanitizer has its own.
 __attribute__((noinline)) void WalkThroughLibc(UnwindPublication& publication) {
-  int numbers[] = {2, 1};
+  const int wanted = 1;
+  const int numbers[] = {2};
+  size_t count = 1;
   g_publication = &publication;
-  qsort(numbers, 2, sizeof(numbers[0]), WalkFromQsort);
+  ASSERT_EQ(lfind(&wanted, numbers, &count, sizeof(numbers[0]), WalkFromLibc), nullptr);
 }
 
 TEST(UnwindDemand, AMissIsCountedAndTheChunkIsThereTheNextTime) {
+  // A sanitizer's libraries want their share.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  constexpr size_t kBudget = 224 << 10;
+#else
   constexpr size_t kBudget = 160 << 10;
+#endif
   UnwindPublication publication;
   UnwindTables tables(publication, kBudget);
   ASSERT_TRUE(tables.Refresh());
@@ -160,16 +169,22 @@ TEST(UnwindDemand, ChunksInUseStayAndIdleOnesMakeRoom) {
   ASSERT_TRUE(tables.BuildMissed());
   ASSERT_TRUE(Covers(publication, used));
   ASSERT_TRUE(Covers(publication, idle));
+  uint64_t without_index = 0;
   for (size_t turn = 0; turn < 4 * UnwindTables::kIdleClock; ++turn) {
     {
       const UnwindPublication::Reader reader(publication);
-      reader.index()->Find(used)->Touch();
+      if (reader.index() != nullptr) reader.index()->Find(used)->Touch();
+      without_index += reader.index() == nullptr ? 1 : 0;
     }
     Ask(publication, libc, 2 + turn % 15, 4);
     tables.Refresh();
     tables.BuildMissed();
     EXPECT_LE(tables.Status().bytes, kSmallBudget);
   }
+  // In an arena this full there may be no piece for a new index until the turn after an eviction:
+  // counted, and seldom.
+  EXPECT_LE(without_index, tables.Status().failures);
+  EXPECT_LE(without_index, 2u);
   EXPECT_TRUE(Covers(publication, used));
   EXPECT_FALSE(Covers(publication, idle));
   EXPECT_GT(tables.Status().chunks_evicted, 0u);

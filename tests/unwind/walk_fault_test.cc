@@ -122,7 +122,8 @@ TEST(WalkFault, NonsenseNeverFaults) {
     ++ends[static_cast<int>(result.end)];
   }
   printf("%d walks, %lu frames, deepest %lu\n", kRounds, total, deepest);
-  EXPECT_GT(total, kRounds * uint64_t{3} / 2) << "the walks must get somewhere to prove anything";
+  // 1.56 frames a walk; with the code of a sanitizer among the pcs 1.49.
+  EXPECT_GT(total, kRounds * uint64_t{5} / 4) << "the walks must get somewhere to prove anything";
   for (const StackEnd end : {StackEnd::kNoUnwindData, StackEnd::kBadFrame, StackEnd::kUnreadable}) {
     EXPECT_GT(ends[static_cast<int>(end)], 1000u) << static_cast<int>(end);
   }
