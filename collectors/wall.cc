@@ -2,6 +2,7 @@
 #include "collectors/wall.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "collectors/host_threads.h"
 #include "collectors/safe/sys.h"
@@ -16,7 +17,7 @@ WallWait* Wall::PlaceOf(int tid, WallThread* thread, ThreadReader* reader) {
   const std::pair key{record.where.number, std::move(record.frames)};
   const auto known = thread->waits.find(key);
   if (known != thread->waits.end()) return &known->second;
-  if (stacks_ >= kMaxStacks) return nullptr;
+  if (stacks_ >= max_stacks_) return nullptr;
   ++stacks_;
   return &thread->waits[key];
 }
@@ -71,6 +72,25 @@ uint64_t Wall::Observe(uint64_t now_ns, ThreadReader* reader) {
   agent_cpu_ns_ += cost_ns;
   const auto affordable_ns = static_cast<uint64_t>(static_cast<double>(cost_ns) / kCpuShare);
   return now_ns + std::max(affordable_ns, period_ns_);
+}
+
+// But where the thread still waits: that place is not read again while its CPU clock stands still.
+void Wall::ForgetWaits(int tid, WallThread* thread) {
+  const auto track = tracks_.find(tid);
+  const WallWait* const here = track != tracks_.end() ? track->second.place : nullptr;
+  stacks_ -=
+      std::erase_if(thread->waits, [here](const auto& wait) { return &wait.second != here; });
+  for (auto& [place, wait] : thread->waits) wait = {};
+  thread->on_cpu_ns = 0;
+  thread->unseen_ns = 0;
+}
+
+void Wall::Drain(const Visitor& visit) {
+  for (auto it = threads_.begin(); it != threads_.end();) {
+    visit(it->first, it->second);
+    ForgetWaits(it->first, &it->second);
+    it = tracks_.contains(it->first) ? std::next(it) : threads_.erase(it);
+  }
 }
 
 void Wall::Finish() {

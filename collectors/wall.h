@@ -44,12 +44,18 @@ class Wall {
   static constexpr double kCpuShare = 0.005;
   static constexpr size_t kMaxStacks = 20'000;
 
-  Wall(uint64_t period_ns, int skip_tid) : period_ns_(period_ns), skip_tid_(skip_tid) {}
+  Wall(uint64_t period_ns, int skip_tid, size_t max_stacks = kMaxStacks)
+      : period_ns_(period_ns), skip_tid_(skip_tid), max_stacks_(max_stacks) {}
 
   // Looks at all threads. When to do it again.
   uint64_t Observe(uint64_t now_ns, ThreadReader* reader);
   // Nothing is observed any more: what is carried has no stack.
   void Finish();
+
+  // For each thread what came since the last time, which is forgotten then, and so is a thread that
+  // has ended.
+  using Visitor = std::function<void(int tid, const WallThread& thread)>;
+  void Drain(const Visitor& visit);
 
   [[nodiscard]] const std::map<int, WallThread>& threads() const { return threads_; }
   [[nodiscard]] uint64_t rounds() const { return rounds_; }
@@ -68,9 +74,11 @@ class Wall {
   void LookAt(int tid, uint64_t now_ns, ThreadReader* reader);
   WallWait* PlaceOf(int tid, WallThread* thread, ThreadReader* reader);
   void EndGone();
+  void ForgetWaits(int tid, WallThread* thread);
 
   const uint64_t period_ns_;
   const int skip_tid_;
+  const size_t max_stacks_;
   std::map<int, WallThread> threads_;
   std::map<int, Track> tracks_;
   size_t stacks_ = 0;

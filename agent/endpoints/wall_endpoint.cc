@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "agent/endpoints/endpoint_table.h"
+#include "agent/endpoints/past_question.h"
 #include "agent/endpoints/stack_profile.h"
 #include "agent/endpoints/text_util.h"
 #include "agent/endpoints/wall_source.h"
@@ -23,6 +24,7 @@
 #include "agent/http/socket.h"
 #include "collectors/safe/region_file.h"
 #include "collectors/system_calls.h"
+#include "profile/time_text.h"
 
 namespace sonde {
 namespace {
@@ -32,6 +34,8 @@ constexpr int64_t kDefaultHz = 10;
 constexpr int64_t kMaxHz = 100;
 constexpr int kMaxWalls = 2;  // at the same time: each looks at all threads
 constexpr int64_t kMsNs = 1'000'000;
+constexpr int64_t kRecordedPeriodNs = 1'000'000'000;
+constexpr const char* kOfNow[] = {"seconds", "hz"};
 
 int64_t UnixNs() {
   timespec now{};
@@ -70,15 +74,20 @@ void AddWaits(int pid, int tid, const WallThread& thread, StackProfile* profile)
 void AddRunning(int pid, int tid, const WallThread& thread,
                 const std::vector<const CpuSample*>& sampled, StackProfile* profile) {
   if (thread.on_cpu_ns == 0) return;
-  double sampled_ns = 0;
-  for (const CpuSample* cpu : sampled) sampled_ns += static_cast<double>(cpu->cpu_ns);
+  int64_t sampled_ns = 0;
+  for (const CpuSample* cpu : sampled) sampled_ns += cpu->cpu_ns;
+  // Each ends where the sum up to it lies, so that all of them add up to the nanosecond.
+  int64_t seen_ns = 0;
+  int64_t given_ns = 0;
   for (const CpuSample* cpu : sampled) {
     StackSample sample = SampleOf(pid, tid, thread, "on-cpu");
     sample.frames = cpu->frames;
     sample.synthetic_leaf = cpu->synthetic_leaf;
-    const double share = static_cast<double>(cpu->cpu_ns) / sampled_ns;
-    sample.values = {cpu->count,
-                     static_cast<int64_t>(share * static_cast<double>(thread.on_cpu_ns))};
+    seen_ns += cpu->cpu_ns;
+    const double share = static_cast<double>(seen_ns) / static_cast<double>(sampled_ns);
+    const auto end_ns = static_cast<int64_t>(share * static_cast<double>(thread.on_cpu_ns));
+    sample.values = {cpu->count, end_ns - given_ns};
+    given_ns = end_ns;
     profile->samples.push_back(std::move(sample));
   }
   if (!sampled.empty()) return;
@@ -146,6 +155,19 @@ class WallAnswer final : public http::LongAnswer {
   mutable int64_t next_ms_ = 0;
 };
 
+StackProfile EmptyWall(int64_t period_ns, int64_t begin_unix_ns, int64_t duration_ns) {
+  StackProfile profile;
+  profile.name = "wall";
+  profile.options.sample_types = {{"samples", "count"}, {"wall", "nanoseconds"}};
+  profile.options.default_sample_type = "wall";
+  profile.options.period_type = {"wall", "nanoseconds"};
+  profile.options.period = period_ns;
+  profile.options.time_nanos = begin_unix_ns;
+  profile.options.duration_nanos = duration_ns;
+  profile.text_value = 1;
+  return profile;
+}
+
 StackProfile WallAnswer::Profile() {
   const Wall& wall = wall_->Finish(MonotonicNs());
   std::map<int, std::vector<const CpuSample*>> sampled;
@@ -154,15 +176,7 @@ StackProfile WallAnswer::Profile() {
   for (const CpuSample& sample : window.samples) {
     if (sample.pid == pid && sample.cpu_ns > 0) sampled[sample.tid].push_back(&sample);
   }
-  StackProfile profile;
-  profile.name = "wall";
-  profile.options.sample_types = {{"samples", "count"}, {"wall", "nanoseconds"}};
-  profile.options.default_sample_type = "wall";
-  profile.options.period_type = {"wall", "nanoseconds"};
-  profile.options.period = period_ns_;
-  profile.options.time_nanos = begin_unix_ns_;
-  profile.options.duration_nanos = UnixNs() - begin_unix_ns_;
-  profile.text_value = 1;
+  StackProfile profile = EmptyWall(period_ns_, begin_unix_ns_, UnixNs() - begin_unix_ns_);
   profile.options.comments = {Told(wall, static_cast<double>(http::NowMs() - begin_ms_) / 1000)};
   for (const auto& [tid, thread] : wall.threads()) {
     AddRunning(pid, tid, thread, sampled[tid], &profile);
@@ -171,21 +185,89 @@ StackProfile WallAnswer::Profile() {
   return profile;
 }
 
-http::Response WallAnswer::Finish() {
-  const StackProfile profile = Profile();
-  cpu_.reset();
+http::Response Respond(Context* context, const StackProfile& profile, bool text) {
   http::Response response;
-  if (text_) {
-    response.body = StackText(profile, context_);
+  if (text) {
+    response.body = StackText(profile, context);
     response.content_type = "text/plain; charset=utf-8";
   } else {
-    Symbolizer* symbols = context_->in_a_hurry ? nullptr : &context_->Symbols();
-    response.body = BuildStackProfile(profile, context_->sources, symbols);
+    Symbolizer* symbols = context->in_a_hurry ? nullptr : &context->Symbols();
+    response.body = BuildStackProfile(profile, context->sources, symbols);
     response.content_type = "application/octet-stream";
     response.headers.emplace_back("Content-Disposition", "attachment; filename=\"wall\"");
   }
-  ++context_->profile_downloads["wall"];
+  ++context->profile_downloads["wall"];
   return response;
+}
+
+http::Response WallAnswer::Finish() {
+  const StackProfile profile = Profile();
+  cpu_.reset();
+  return Respond(context_, profile, text_);
+}
+
+StackSample RecordedSample(int pid, int tid, const std::string& name, const char* state) {
+  WallThread thread;
+  thread.name = name;
+  return SampleOf(pid, tid, thread, state);
+}
+
+// What ran is known by samples of CPU time, what waited by a look a second.
+void AddRecorded(WallPast past, const CpuWindow& cpu, int pid, StackProfile* profile) {
+  for (const CpuSample& from : cpu.samples) {
+    if (from.pid != pid || from.cpu_ns <= 0) continue;
+    StackSample sample = RecordedSample(pid, from.tid, from.thread_name, "on-cpu");
+    sample.frames = from.frames;
+    sample.synthetic_leaf = from.synthetic_leaf;
+    sample.values = {from.count, from.cpu_ns};
+    profile->samples.push_back(std::move(sample));
+  }
+  for (WallPastSample& from : past.samples) {
+    StackSample sample = RecordedSample(from.pid, from.tid, from.thread_name, "off-cpu");
+    sample.frames = std::move(from.frames);
+    sample.synthetic_leaf = std::move(from.synthetic_leaf);
+    if (from.number >= 0) sample.labels.emplace_back("system_call", SystemCallName(from.number));
+    sample.values = {from.looks, from.ns};
+    profile->samples.push_back(std::move(sample));
+  }
+}
+
+// Whether waiting is recorded, and since when.
+void NoteRecording(const WallSource& source, const WallPast& past,
+                   std::vector<std::string>* notes) {
+  const char* why_off = source.WhyNotRecorded();
+  const int64_t since_ns = past.since_unix_ms * 1'000'000;
+  if (why_off != nullptr) {
+    notes->push_back(std::string("waiting is not recorded now: ") + why_off);
+  } else if (since_ns > past.window.from_unix_ns) {
+    notes->push_back("waiting is recorded since " + FormatTime(since_ns));
+  }
+}
+
+http::Answer AnswerPast(Context* context, const PastQuestion& question, bool text) {
+  WallSource* const source = context->sources->Wall();
+  WallPast past = source->ReadPast(question.from_ns, question.to_ns);
+  const CpuWindow window = past.window;
+  if (window.to_unix_ns <= window.from_unix_ns) return NothingRecorded(question, window);
+  // What lies in the future is not missing.
+  std::vector<std::string> notes =
+      WindowNotes(window, question.from_ns, std::min(question.to_ns, UnixNs()));
+  NoteRecording(*source, past, &notes);
+  StackProfile profile = EmptyWall(kRecordedPeriodNs, window.from_unix_ns, window.covered_ns);
+  const char* why_off = source->WhyNotRecorded();
+  if (why_off != nullptr && past.samples.empty()) {
+    profile.options.comments = {std::string("off: ") + why_off};
+  } else {
+    const CpuWindow cpu = context->sources->CpuPast(question.from_ns, question.to_ns);
+    AddRecorded(std::move(past), cpu, context->sources->Status().pid, &profile);
+    profile.options.comments = {
+        "on-cpu: by the samples of CPU time; off-cpu: by a look a second at all threads; child "
+        "processes are not looked at"};
+  }
+  for (const std::string& note : notes) profile.options.comments.push_back(kWindowComment + note);
+  http::Response response = Respond(context, profile, text);
+  AddWindowHeader(window, notes, &response);
+  return {std::move(response), nullptr};
 }
 
 // A parameter within its range; nothing: *error says what was expected.
@@ -218,15 +300,18 @@ http::Answer ServeWall(Context& context, const http::Request& request) {
   if (debug != nullptr && *debug != "0" && *debug != "1") {
     return Refuse(400, "debug: expected 0 (profile.proto) or 1 (text)\n");
   }
+  const PastQuestion past = TakePast(parameters, UnixNs(), kOfNow);
+  if (!past.error.empty()) return Refuse(400, past.error);
   if (request.method == "HEAD") return {http::Response::Text(200, ""), nullptr};
   if (context.sources->Wall() == nullptr) {
     return Refuse(503, "Threads cannot be looked at by this agent now\n");
   }
+  const bool text = debug != nullptr && *debug == "1";
+  if (past.asked) return AnswerPast(&context, past, text);
   if (context.open_captures >= settings.max_captures || context.open_walls >= kMaxWalls) {
     return Refuse(429, "as many captures are under way as may be: " + std::to_string(kMaxWalls) +
                            " of wall time, SONDE_MAX_CAPTURES in all\n");
   }
-  const bool text = debug != nullptr && *debug == "1";
   return {{}, std::make_unique<WallAnswer>(&context, *seconds, *hz, text)};
 }
 

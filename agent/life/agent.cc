@@ -135,6 +135,7 @@ class Agent {
   void ConfigureHeap();
   void ConfigureCreators(uint64_t now_ns);
   void ConfigureContention();
+  void ConfigureWall(uint64_t now_ns);
   [[nodiscard]] const char* WhyHooksAreOff() const;
   void KeepSignal();
   void PruneDirectory(uint64_t now_ns);
@@ -264,6 +265,19 @@ void Agent::ConfigureContention() {
   sources_.live_contention().Configure(why_off);
 }
 
+void Agent::ConfigureWall(uint64_t now_ns) {
+  const Settings& settings = config_.current();
+  const char* why_off = nullptr;
+  if (!settings.wall) {
+    why_off =
+        "SONDE_WALL=off; switch it on with `sonde set TARGET wall=on`, POST /debug/sonde/config "
+        "with wall=on, or SONDE_WALL=on in the environment";
+  }
+  if (sources_.off()) why_off = "kill switch";
+  if (!settings.enable) why_off = "SONDE_ENABLE=off";
+  sources_.live_wall().Configure(why_off, now_ns);
+}
+
 void Agent::ApplySettings() {
   ConfigureHeap();
   ConfigureContention();
@@ -283,6 +297,7 @@ void Agent::Tick(uint64_t now_ns) {
   KeepSignal();
   ApplySettings();
   ConfigureCreators(now_ns);
+  ConfigureWall(now_ns);
   sources_.NoteSampling(signal_ == 0, now_ns);
   timer_share_.Tick(config_.current().max_timers, cpu_.sweep().timers_refused(), now_ns);
   if (TakeThreadNews()) cpu_.ExpectNewThreads(now_ns);
@@ -313,7 +328,8 @@ void Agent::PruneDirectory(uint64_t now_ns) {
 }
 
 int64_t Agent::NextMs(uint64_t now_ns) const {
-  uint64_t next_ns = std::clamp(cpu_.next_ns(), now_ns + 1'000'000, now_ns + 1'000'000'000);
+  const uint64_t wanted_ns = std::min(cpu_.next_ns(), sources_.next_wall_ns());
+  uint64_t next_ns = std::clamp(wanted_ns, now_ns + 1'000'000, now_ns + 1'000'000'000);
   if (!WakesBySignal()) next_ns = std::min(next_ns, now_ns + kWithoutWakeNs);
   return http::NowMs() + static_cast<int64_t>((next_ns - now_ns + 999'999) / 1'000'000);
 }

@@ -5,7 +5,6 @@
 
 #include "agent/life/hook_switch.h"
 #include "agent/life/self.h"
-#include "agent/life/tree.h"
 #include "agent/life/wall_clock.h"
 #include "collectors/contention.h"
 #include "collectors/safe/lock_waits.h"
@@ -21,13 +20,6 @@ namespace {
 
 // Made once a process image and never destroyed.
 constinit Contention* g_contention = nullptr;
-
-int64_t UtcOffset() { return static_cast<int64_t>(TreeRegion().header->utc_offset_ns.Load()); }
-
-// Before the machine was started is the beginning of everything.
-uint64_t MonotonicOf(int64_t unix_ns) {
-  return unix_ns <= UtcOffset() ? 0 : static_cast<uint64_t>(unix_ns - UtcOffset());
-}
 
 const char* LockName(Kind kind) {
   switch (kind) {

@@ -10,6 +10,7 @@
 #include "agent/life/self.h"
 #include "agent/life/small_reads.h"
 #include "agent/life/tree.h"
+#include "agent/life/wall_clock.h"
 #include "collectors/past.h"
 #include "collectors/safe/region_file.h"
 #include "collectors/safe/region_mappings.h"
@@ -22,13 +23,6 @@ namespace {
 constexpr size_t kMaxBuildIds = 4096;
 constexpr uint64_t kRoundNs = 10'000'000'000;  // how often the mappings of a process are read
 constexpr size_t kReadsAtOnce = 8;             // of children, in one fold
-
-int64_t UtcOffset() { return static_cast<int64_t>(TreeRegion().header->utc_offset_ns.Load()); }
-
-// Before the machine was started is the beginning of everything.
-uint64_t MonotonicOf(int64_t unix_ns) {
-  return unix_ns <= UtcOffset() ? 0 : static_cast<uint64_t>(unix_ns - UtcOffset());
-}
 
 std::string CommandOf(int pid) {
   std::string command = ReadSmallFile("/proc/" + std::to_string(pid) + "/comm");

@@ -42,6 +42,8 @@ class LiveCpu : private FoldWatcher {
   [[nodiscard]] sonde::Past PastCounts(uint64_t from_ns, uint64_t to_ns);
   // Of the past: the open step, and which object lay where.
   [[nodiscard]] size_t recorder_bytes() const;
+  // For what the fold does not see.
+  [[nodiscard]] FoldSink* recorder() { return &recorder_; }
   [[nodiscard]] const CaptureMemory& capture_memory() const { return capture_memory_; }
 
  private:

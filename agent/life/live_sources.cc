@@ -64,11 +64,11 @@ LiveSources::LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRail
       creators_(cpu, &threads_, findings_.store(), agent_tid),
       contention_(cpu,
                   [this](uint64_t from, uint64_t to) { return live_cpu_.PastCounts(from, to); }),
-      wall_(&threads_, agent_tid),
       started_unix_ms_(UnixMs()),
       executable_(ReadLink("/proc/self/exe")),
       live_cpu_(cpu, executable_,
                 static_cast<size_t>(config->current().memory_limit_bytes) / kCapturesShare),
+      wall_(&threads_, &live_cpu_, agent_tid),
       heap_(cpu, [this](uint64_t from, uint64_t to) { return live_cpu_.PastCounts(from, to); }),
       memory_(agent_tid, &heap_, [this] { return OwnMemory(); }) {
   heap_.SetAllocatorSamples([this](HeapSnapshot* out) { memory_.AddAllocatorSamples(out); });

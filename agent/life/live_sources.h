@@ -45,6 +45,8 @@ class LiveSources : public AgentSources {
 
   [[nodiscard]] LiveHeap& live_heap() { return heap_; }
   [[nodiscard]] LiveCreators& live_creators() { return creators_; }
+  [[nodiscard]] LiveWall& live_wall() { return wall_; }
+  [[nodiscard]] uint64_t next_wall_ns() const { return wall_.next_ns(); }
   [[nodiscard]] LiveContention& live_contention() { return contention_; }
   [[nodiscard]] const std::string& executable() const { return executable_; }
   // The kill switch, until On().
@@ -72,10 +74,10 @@ class LiveSources : public AgentSources {
   LiveFindings findings_;
   LiveCreators creators_;
   LiveContention contention_;
-  LiveWall wall_;
   int64_t started_unix_ms_;
   std::string executable_;
   LiveCpu live_cpu_;
+  LiveWall wall_;
   LiveHeap heap_;
   LiveMemory memory_;
   // As long as the process lives, whoever runs its agent's thread.

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/live_wall.h"
 
+#include "agent/life/self.h"
+#include "agent/life/tree.h"
+#include "agent/life/wall_clock.h"
+#include "collectors/cpu_names.h"
+#include "recording/cpu_window_maker.h"
+
 namespace sonde::life {
 namespace {
 
@@ -30,6 +36,44 @@ class Capture final : public WallCapture {
 
 std::unique_ptr<WallCapture> LiveWall::OpenWall(uint64_t period_ns) {
   return std::make_unique<Capture>(threads_, period_ns, agent_tid_);
+}
+
+void LiveWall::Configure(const char* why_off, uint64_t now_ns) {
+  why_off_ = why_off;
+  recorder_.Configure(why_off == nullptr, now_ns);
+  recorder_.Tick(now_ns);
+}
+
+// Of a stack that was in several steps there are several samples, which the builder adds up.
+WallPast LiveWall::ReadPast(int64_t from_unix_ns, int64_t to_unix_ns) {
+  WallPast answer;
+  const sonde::Past past =
+      recording_->PastCounts(MonotonicOf(from_unix_ns), MonotonicOf(to_unix_ns));
+  answer.window = TimesOf(past, UtcOffset());
+  if (const auto since_ns = recorder_.since_ns()) answer.since_unix_ms = UnixMsOf(*since_ns);
+  for (const FoldProfile& piece : past.pieces) {
+    for (const FoldSample& from : piece.samples) {
+      if (from.kind != Kind::kOffCpu) continue;
+      WallPastSample& sample = answer.samples.emplace_back();
+      sample.synthetic_leaf = LeafNameOf(from.frames[0]);
+      if (sample.synthetic_leaf.empty()) sample.frames = from.frames;
+      sample.thread_name = from.thread.name;
+      sample.pid = from.thread.pid;
+      sample.tid = from.thread.tid;
+      sample.number = SystemCallOf(from.flags);
+      sample.looks = static_cast<int64_t>(from.events);
+      sample.ns = static_cast<int64_t>(from.amount);
+    }
+    for (const FoldLoss& loss : piece.losses) {
+      if (loss.kind != Kind::kOffCpu) continue;
+      WallPastSample& sample = answer.samples.emplace_back();
+      sample.synthetic_leaf = LeafNameOf(loss);
+      sample.pid = g_self.pid;
+      sample.looks = static_cast<int64_t>(loss.events);
+      sample.ns = static_cast<int64_t>(loss.amount);
+    }
+  }
+  return answer;
 }
 
 }  // namespace sonde::life

@@ -3,6 +3,7 @@
 
 #include <time.h>
 
+#include "agent/life/tree.h"
 #include "collectors/safe/region_file.h"
 
 namespace sonde::life {
@@ -16,6 +17,12 @@ int64_t UnixMs() {
 int64_t UnixMsOf(uint64_t monotonic_ns) {
   return UnixMs() -
          (static_cast<int64_t>(MonotonicNs()) - static_cast<int64_t>(monotonic_ns)) / 1'000'000;
+}
+
+int64_t UtcOffset() { return static_cast<int64_t>(TreeRegion().header->utc_offset_ns.Load()); }
+
+uint64_t MonotonicOf(int64_t unix_ns) {
+  return unix_ns <= UtcOffset() ? 0 : static_cast<uint64_t>(unix_ns - UtcOffset());
 }
 
 }  // namespace sonde::life

@@ -34,7 +34,7 @@ struct StackVerb {
   const char* next;     // a command for what comes next
 };
 
-constexpr StackVerb kWall = {"wall", "wall", 5, false, "no thread was seen", "threads"};
+constexpr StackVerb kWall = {"wall", "wall", 5, true, "no thread was seen", "threads"};
 constexpr StackVerb kMutex = {
     "mutex", "delay", 0, true, "nobody held a lock that others waited for", "block"};
 constexpr StackVerb kBlock = {"block", "delay", 0, true, "nobody waited", "mutex"};

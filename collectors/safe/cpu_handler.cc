@@ -185,6 +185,10 @@ const char* SyntheticFrameName(uint64_t frame) {
       return "[signal blocked]";
     case SyntheticFrame::kNotSampled:
       return "[not sampled]";
+    case SyntheticFrame::kWaitUnread:
+      return "[stack cannot be read]";
+    case SyntheticFrame::kWaitUnseen:
+      return "[off-CPU: waits for a CPU, or at a stack that was not seen]";
   }
   return nullptr;
 }

@@ -25,6 +25,8 @@ namespace sonde {
 enum class SyntheticFrame : uint64_t {
   kSignalBlocked = 1,  // CPU time used while the thread had our signal blocked
   kNotSampled = 2,     // CPU time that no sample stands for (collectors/unsampled.h)
+  kWaitUnread = 3,     // of Kind::kOffCpu: at a stack that cannot be read
+  kWaitUnseen = 4,     // of Kind::kOffCpu: neither running nor ever seen waiting
 };
 inline constexpr uint64_t kSyntheticFrameLimit = 16;
 

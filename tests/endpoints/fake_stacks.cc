@@ -98,4 +98,19 @@ std::unique_ptr<WallCapture> FakeWall::OpenWall(uint64_t period_ns) {
   return std::make_unique<FakeWallCapture>(threads_, period_ns, looks_);
 }
 
+WallPast FakeWall::ReadPast(int64_t, int64_t to_unix_ns) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  WallPast past;
+  past.window.from_unix_ns = to_unix_ns - 10 * kSecond;
+  past.window.to_unix_ns = to_unix_ns;
+  past.window.covered_ns = 10 * kSecond;
+  past.window.begins_late = "the agent started then";
+  if (!on_) return past;
+  past.since_unix_ms = (to_unix_ns - 5 * kSecond) / 1'000'000;
+  past.samples = {
+      {{Inside(HashKey), Inside(HandleConnection)}, "", "worker", getpid(), 7, 232, 7, 7 * kSecond},
+      {{}, "[stack cannot be read]", "worker", getpid(), 7, 0, 1, kSecond}};
+  return past;
+}
+
 }  // namespace sonde::testing

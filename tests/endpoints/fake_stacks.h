@@ -54,10 +54,15 @@ class FakeWall final : public WallSource {
  public:
   explicit FakeWall(FakeThreads* threads) : threads_(threads) {}
   std::unique_ptr<WallCapture> OpenWall(uint64_t period_ns) override;
+  const char* WhyNotRecorded() const override { return on_ ? nullptr : "SONDE_WALL=off"; }
+  // 10 s before `to`, of which one thread waited 8; recorded since 5 s before it.
+  WallPast ReadPast(int64_t from_unix_ns, int64_t to_unix_ns) override;
+  void Switch(bool on) { on_ = on; }
   // Of the capture that was opened last.
   [[nodiscard]] const WallLooks& looks() const { return *looks_; }
 
  private:
+  bool on_ = true;
   FakeThreads* threads_;
   std::shared_ptr<WallLooks> looks_ = std::make_shared<WallLooks>();
 };

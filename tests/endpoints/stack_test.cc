@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <map>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -176,6 +177,35 @@ TEST_F(StackEndpoint, WallTimesOfAThreadAddUpToTheWindow) {
   const auto sums = SumByThread(profile, 1);
   ASSERT_GE(sums.size(), 2U);
   for (const auto& [tid, wall_ns] : sums) EXPECT_EQ(wall_ns, window_ns) << tid;
+}
+
+TEST_F(StackEndpoint, WallOfThePastIsCpuSamplesAndWhatWasRecorded) {
+  const pprof::Profile profile = Decoded(Get(ServeWall, "last=30s").response);
+  std::map<std::string, int64_t> by_state;
+  std::set<std::string> calls;
+  for (const pprof::Sample& sample : profile.samples) {
+    for (const pprof::Label& label : sample.labels) {
+      if (profile.Text(label.key) == "state")
+        by_state[profile.Text(label.text)] += sample.values[1];
+      if (profile.Text(label.key) == "system_call") calls.insert(profile.Text(label.text));
+    }
+  }
+  EXPECT_EQ(by_state["off-cpu"], 8'000'000'000);
+  EXPECT_GT(by_state["on-cpu"], 0);
+  EXPECT_TRUE(calls.contains("epoll_wait"));
+  std::string comments;
+  for (const auto comment : profile.comments) comments += profile.Text(comment) + "\n";
+  EXPECT_NE(comments.find("window: asked for 30s, have 10s"), std::string::npos) << comments;
+  EXPECT_NE(comments.find("window: waiting is recorded since"), std::string::npos) << comments;
+}
+
+TEST_F(StackEndpoint, WallThatWasNotRecordedSaysHowItIs) {
+  sources_.wall().Switch(false);
+  const pprof::Profile profile = Decoded(Get(ServeWall, "last=30s").response);
+  EXPECT_TRUE(profile.samples.empty());
+  ASSERT_FALSE(profile.comments.empty());
+  EXPECT_EQ(profile.Text(profile.comments[0]), "off: SONDE_WALL=off");
+  EXPECT_EQ(Get(ServeWall, "last=30s&seconds=2").response.status, 400);
 }
 
 TEST_F(StackEndpoint, WallRefusesWhatItCannotDo) {

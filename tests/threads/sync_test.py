@@ -152,6 +152,19 @@ class Sync(HostCase):
         self.assertIn("HoldBigLock", past)
         self.assertIn("locks are not measured now", past)
 
+    def test_wall_time_of_the_past_is_in_the_recording(self):
+        self.start("wall", SONDE_WALL="on")
+        time.sleep(14)
+        text = self.get("/debug/pprof/wall?last=60s&debug=1")
+        have = float(re.search(r"asked for 1m0?0?s?, have (\d+)s", text)[1])
+        waits = self.delays(text, ("WaitHereForEver", "SleepHere", "BurnHere"))
+        self.assertAlmostEqual(waits["WaitHereForEver"] / 1e9, have, delta=3, msg=text)
+        self.assertGreater(waits["SleepHere"] / 1e9, 0.2 * have, text)
+        self.assertGreater(waits["BurnHere"] / 1e9, 0.01 * have, text)
+        code, text = self.sonde("wall", f":{self.port}", "--last", "10s", "--by", "thread")
+        self.assertEqual(code, 0, text)
+        self.assertIn("stuck", text)
+
     def test_wall_time_is_told_apart_and_adds_up(self):
         self.start("wall")
         time.sleep(1.5)
@@ -167,6 +180,9 @@ class Sync(HostCase):
         self.assertAlmostEqual(waits["WaitHereForEver"] / 1e9, 5, delta=0.6, msg=text)
         self.assertGreater(waits["SleepHere"] / 1e9, 1, text)
         self.assertGreater(waits["BurnHere"] / 1e9, 0.05, text)
+        code, text = self.sonde("wall", f":{self.port}", "--last", "5s")
+        self.assertEqual(code, 4, text)
+        self.assertIn("SONDE_WALL=off", text)
         code, text = self.sonde("wall", f":{self.port}", "-s", "2", "--by", "thread")
         self.assertEqual(code, 0)
         self.assertIn("stuck", text)
