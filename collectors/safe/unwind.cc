@@ -155,8 +155,9 @@ bool IsChained(const Walk& walk, uint64_t frame, uint64_t saved) {
 }
 
 // Whether the frames that `frame` is chained to come to a return address in known code. Code that
-// was compiled since the index was made is believed between two that are known. Async-signal-safe.
-bool LeadsToKnownCode(Walk& walk, uint64_t frame) {
+// was compiled since the index was made is believed between two that are known. Not inlined: the
+// room of its callers is needed below them. Async-signal-safe.
+__attribute__((noinline)) bool LeadsToKnownCode(Walk& walk, uint64_t frame) {
   constexpr int kFarthest = 32;
   for (int i = 0; i < kFarthest; ++i) {
     uint64_t saved, return_address;

@@ -3,7 +3,7 @@
 //
 // Called from the CPU signal handler and from inside hooks, on the stack it walks or on an
 // alternate one. Thread-safe and async-signal-safe: no lock, no allocation, no libc, no errno, no
-// thread-local state; the only system call is the probe below. Own stack: at most 512 bytes.
+// thread-local state; the only system call is the probe below. Own stack: at most 700 bytes.
 //
 // It cannot fault, whatever the registers, the stack or the tables say: a page of stack is read
 // only after rt_sigprocmask with an impossible `how` has read 8 bytes of it (EINVAL: readable,
