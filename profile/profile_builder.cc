@@ -104,6 +104,7 @@ void ProfileBuilder::Output::WriteHeader() {
 void ProfileBuilder::Output::ChooseMappings() {
   for (const auto& space : builder_.spaces_) {
     std::vector<const Mapping*> sorted;
+    sorted.reserve(space.size());
     for (const Mapping& mapping : space) sorted.push_back(&mapping);
     std::sort(sorted.begin(), sorted.end(),
               [](const Mapping* a, const Mapping* b) { return a->start < b->start; });
