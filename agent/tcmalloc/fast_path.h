@@ -5,10 +5,19 @@
 #pragma once
 
 #include <config.h>
+#include <gperftools/malloc_extension.h>
+#include <inttypes.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
-// Calls within the library need no look into the global offset table.
+#include <new>
+#include <set>
+
+// Calls within the library need no look into the global offset table. What these include of others
+// stands above: libc's functions are not hidden.
 #pragma GCC visibility push(hidden)
 #include "page_heap.h"
 #include "static_vars.h"
