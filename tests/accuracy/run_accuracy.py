@@ -158,11 +158,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--agent", required=True, help="libsonde.so")
     parser.add_argument("--host", required=True, help="accuracy_host")
+    parser.add_argument("--all-collectors", action="store_true", help="with those that are off by default")
     parser.add_argument("case", choices=cases)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sonde-a-") as scratch:
         def start(case, hz):
-            return Session(arguments.agent, arguments.host, case, hz, scratch)
+            settings = {"SONDE_LOCKS": "on", "SONDE_WALL": "on"} if arguments.all_collectors else {}
+            return Session(arguments.agent, arguments.host, case, hz, scratch, **settings)
         try:
             return cases[arguments.case](start) or 0
         except checks.Wrong as wrong:

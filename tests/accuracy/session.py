@@ -31,13 +31,13 @@ class UnixConnection(http.client.HTTPConnection):
 class Session:
     """One process; `with` ends it by its pid."""
 
-    def __init__(self, agent, host, case, hz, scratch):
+    def __init__(self, agent, host, case, hz, scratch, **settings):
         self.scratch, self.hz = scratch, hz
         run_dir = os.path.join(scratch, "run")
         shutil.rmtree(run_dir, ignore_errors=True)
         environment = {"PATH": "/usr/bin:/bin", "LD_PRELOAD": os.path.abspath(agent), "SONDE_RUN_DIR": run_dir,
                        "SONDE_LISTEN": "", "SONDE_TARGET": os.path.basename(host), "SONDE_CPU_HZ": str(hz),
-                       "SONDE_CPU_LIMIT_PERCENT": "100"}
+                       "SONDE_CPU_LIMIT_PERCENT": "100", **settings}
         self.process = subprocess.Popen([host, case], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True)
         if self.read_line() != "ready":
