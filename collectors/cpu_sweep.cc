@@ -232,7 +232,7 @@ void CpuSweep::Sweep(uint64_t now_ns) {
   // timers needs two.
   settled_ = now_ns - last_change_ns_ >= kSettledAfterNs && short_lived_score_ == 0;
   const uint64_t interval_ns = settled_ ? kIdleIntervalNs : kBusyIntervalNs;
-  next_ns_ = now_ns + std::max(interval_ns, took_ns * kMaxShare);
+  next_ns_ = now_ns + std::max(interval_ns, budget_.PauseNs(now_ns, took_ns));
 }
 
 void CpuSweep::ExpectNewThreads(uint64_t now_ns) {

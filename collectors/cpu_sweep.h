@@ -7,8 +7,8 @@
 // Called by the agent thread ten times a second while busy threads come and go, else twice. Most
 // sweeps only read the clock of the process and of the threads that hold timers: when these explain
 // the process's CPU time, no other thread has run and the list of threads need not be read (three
-// thousand of them cost 2 ms). A sweep that took long makes the next one come later, so that
-// sweeping stays below 1/kMaxShare of a core. Memory: about 200 bytes a thread.
+// thousand of them cost 2 ms). Sweeping stays below 1/200 of a core in the long run (SweepBudget).
+// Memory: about 200 bytes a thread.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,7 @@
 #include "collectors/safe/cpu_timers.h"
 #include "collectors/safe/region.h"
 #include "collectors/safe/thread_table.h"
+#include "collectors/sweep_budget.h"
 #include "collectors/unsampled.h"
 
 namespace sonde {
@@ -31,7 +32,6 @@ class CpuSweep {
   static constexpr uint64_t kReleaseAfterNs = 10'000'000'000;
   static constexpr uint64_t kBlockedPauseNs = 10'000'000'000;
   static constexpr uint64_t kListEveryNs = 5'000'000'000;  // at least: who has ended is seen there
-  static constexpr uint64_t kMaxShare = 200;  // a sweep may take 1/200 of the time between sweeps
 
   CpuSweep(const Region& region, ProcessId process, int agent_tid);
 
@@ -98,6 +98,7 @@ class CpuSweep {
   std::unordered_map<int, Timed> timed_;
   uint64_t period_ns_ = 0;
   int signal_ = 0;
+  SweepBudget budget_;
   uint64_t next_ns_ = 0;
   uint64_t refused_ = 0;
   uint64_t last_change_ns_ = 0;  // a thread was armed, or threads came or went

@@ -41,14 +41,35 @@ HeapSample ToSample(HeapStack from) {
   return to;
 }
 
-HeapSample Lost(const FoldLoss& loss) {
+// The part of what was allocated that is still in use, of the blocks that can be followed.
+struct Survival {
+  double objects = 0;
+  double bytes = 0;
+};
+
+Survival SurvivalOf(const std::vector<HeapStack>& stacks, const HeapCollector& collector) {
+  double objects = 0, bytes = 0;
+  for (const HeapStack& stack : stacks) {
+    objects += static_cast<double>(stack.inuse_objects);
+    bytes += static_cast<double>(stack.inuse_bytes);
+  }
+  const auto share = [](double part, uint64_t all) {
+    return all == 0 ? 0.0 : std::clamp(part / static_cast<double>(all), 0.0, 1.0);
+  };
+  return {share(objects, collector.allocated().objects), share(bytes, collector.allocated().bytes)};
+}
+
+// Nobody sees a block go that found no room in the live table: it is taken to be in use as the
+// others are.
+HeapSample Lost(const FoldLoss& loss, const Survival& survival = {}) {
   HeapSample to;
   to.synthetic_leaf = std::string("[dropped: ") + DropReasonName(loss.reason) + "]";
   to.pid = g_self.pid;
   to.mmap = loss.kind == Kind::kMmap;
   if (loss.kind == Kind::kLive) {
-    to.inuse_objects = static_cast<int64_t>(loss.events);
-    to.inuse_bytes = static_cast<int64_t>(loss.amount);
+    to.inuse_objects =
+        static_cast<int64_t>(static_cast<double>(loss.events) * survival.objects + 0.5);
+    to.inuse_bytes = static_cast<int64_t>(static_cast<double>(loss.amount) * survival.bytes + 0.5);
   } else {
     to.alloc_objects = static_cast<int64_t>(loss.events);
     to.alloc_bytes = static_cast<int64_t>(loss.amount);
@@ -202,8 +223,9 @@ void LiveHeap::Tell(HeapReading reading, HeapSnapshot* out) const {
   out->live_samples = reading.live_samples;
   out->mapping_samples = reading.mapping_samples;
   out->samples.reserve(reading.stacks.size() + reading.losses.size());
+  const Survival survival = SurvivalOf(reading.stacks, *g_collector);
   for (HeapStack& stack : reading.stacks) out->samples.push_back(ToSample(std::move(stack)));
-  for (const FoldLoss& loss : reading.losses) out->samples.push_back(Lost(loss));
+  for (const FoldLoss& loss : reading.losses) out->samples.push_back(Lost(loss, survival));
 }
 
 void LiveHeap::ReadPeak(HeapSnapshot* out) const {

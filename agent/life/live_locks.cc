@@ -12,7 +12,7 @@ namespace sonde::life {
 namespace {
 
 constexpr uint64_t kIdleNs = 2'000'000'000;
-constexpr int kMaxLooks = 200;  // at a time: a few milliseconds
+constexpr int kMaxLooks = 100;  // at a time: 2 to 3 ms
 constexpr size_t kFramesThatTell = 6;
 
 constexpr std::array kWaitingFunctions = {"pthread_mutex_lock",

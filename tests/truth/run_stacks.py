@@ -29,8 +29,8 @@ NO_ROOM = ("stack_table_full", "frames_full", "cell_table_full", "live_table_ful
 def sums_of(profile):
     """([bytes, objects, live bytes, live objects], bytes of these that found no room).
 
-    Blocks that never came into the table of live ones are told as live for ever, since nobody sees them go: they are
-    left out of the live sums here, and there are none of them once the interval has risen.
+    Blocks that never came into the table of live ones are told as live in the share of the others, since nobody sees
+    them go.
     """
     sums, lost, last = [0] * 4, 0, None
     for line in profile.splitlines():
@@ -40,7 +40,6 @@ def sums_of(profile):
             sums = [a + b for a, b in zip(sums, last)]
         elif match := DROPPED.match(line):
             lost += last[0] if match[1] in NO_ROOM else 0
-            sums = [*sums[:2], sums[2] - last[2], sums[3] - last[3]]
     return sums, lost
 
 
