@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "collectors/host_threads.h"
+#include "collectors/safe/cpu_timers.h"
 #include "collectors/safe/sys.h"
 
 namespace sonde {
@@ -71,7 +72,10 @@ uint64_t Wall::Observe(uint64_t now_ns, ThreadReader* reader) {
   const uint64_t cost_ns = end_ns - begin_ns;
   agent_cpu_ns_ += cost_ns;
   const auto affordable_ns = static_cast<uint64_t>(static_cast<double>(cost_ns) / kCpuShare);
-  return now_ns + std::max(affordable_ns, period_ns_);
+  // By chance, between half a period and one and a half: what a thread does every second, or ten
+  // times in one, would else be seen at one and the same place.
+  const uint64_t pause_ns = period_ns_ / 2 + RandomPhase(period_ns_);
+  return now_ns + std::max(affordable_ns, pause_ns);
 }
 
 // But where the thread still waits: that place is not read again while its CPU clock stands still.

@@ -67,9 +67,8 @@ HeapSample Lost(const FoldLoss& loss, const Survival& survival = {}) {
   to.pid = g_self.pid;
   to.mmap = loss.kind == Kind::kMmap;
   if (loss.kind == Kind::kLive) {
-    to.inuse_objects =
-        static_cast<int64_t>(static_cast<double>(loss.events) * survival.objects + 0.5);
-    to.inuse_bytes = static_cast<int64_t>(static_cast<double>(loss.amount) * survival.bytes + 0.5);
+    to.inuse_objects = static_cast<int64_t>(static_cast<double>(loss.events) * survival.objects);
+    to.inuse_bytes = static_cast<int64_t>(static_cast<double>(loss.amount) * survival.bytes);
   } else {
     to.alloc_objects = static_cast<int64_t>(loss.events);
     to.alloc_bytes = static_cast<int64_t>(loss.amount);
