@@ -59,8 +59,9 @@ def markdown_table(rows):
     return "\n".join(lines)
 
 
-def section_text(section, rows):
-    return f"### {section.TITLE}\n{section.NOTE}\n\n{markdown_table(rows)}\n"
+def section_text(section, rows, head=""):
+    """`head` says when, where and of what; it stands under the table."""
+    return f"### {section.TITLE}\n{section.NOTE}\n\n{markdown_table(rows)}\n{head}"
 
 
 def machine(root, library):
@@ -73,7 +74,7 @@ def machine(root, library):
     built = datetime.datetime.fromtimestamp(os.path.getmtime(library), datetime.timezone.utc)
     now = datetime.datetime.now(datetime.timezone.utc)
     return (f"Commit {commit}{changed}, {now:%Y-%m-%d %H:%M} UTC, libsonde.so built {built:%Y-%m-%d %H:%M}. "
-            f"{cores} cores, {model}, Linux {platform.release()}, {' '.join(platform.libc_ver())}; load average {load[0]}.")
+            f"{cores} processors, {model}, Linux {platform.release()}, {' '.join(platform.libc_ver())}; load average {load[0]}.")
 
 
 def git(root, *arguments):
@@ -81,12 +82,15 @@ def git(root, *arguments):
     return done.stdout.strip() or ("" if done.returncode == 0 else "unknown")
 
 
-def rewrite(path, text):
-    """Puts `text` between the two marks of the file; everything else stays."""
+def rewrite(path, texts):
+    """Puts each section in the place of its older table, or behind the last; everything else stays."""
     with open(path, encoding="utf-8") as file:
         before, _, rest = file.read().partition(BEGIN)
-    _, end, after = rest.partition(END)
+    body, end, after = rest.partition(END)
     if not end:
         raise SystemExit(f"{path}: expected the lines '{BEGIN}' and '{END}'")
+    known = {text.partition("\n")[0]: text for text in ("### " + part for part in body.split("### ")[1:])}
+    known.update({text.partition("\n")[0]: text for text in texts})
+    results = "\n\n".join(text.strip() for text in known.values())
     with open(path, "w", encoding="utf-8") as file:
-        file.write(f"{before}{BEGIN}\n{text}\n{END}{after}")
+        file.write(f"{before}{BEGIN}\n{results}\n{END}{after}")
