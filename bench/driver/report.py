@@ -61,7 +61,7 @@ def markdown_table(rows):
 
 def section_text(section, rows, head=""):
     """`head` says when, where and of what; it stands under the table."""
-    return f"### {section.TITLE}\n{section.NOTE}\n\n{markdown_table(rows)}\n{head}"
+    return f"### {section.TITLE}\n{section.NOTE}\n\n{markdown_table(rows)}\n\n{head}"
 
 
 def machine(root, library):
