@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/agent.h"
 
-#include <sys/mman.h>
 #include <sys/utsname.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -32,6 +30,7 @@
 #include "agent/life/timer_share.h"
 #include "agent/life/tree.h"
 #include "agent/life/tree_keeper.h"
+#include "agent/life/unwind_of_tree.h"
 #include "agent/life/wall_clock.h"
 #include "agent/life/yield.h"
 #include "agent/runtime/arena.h"
@@ -48,11 +47,6 @@ namespace {
 
 constexpr uint64_t kWithoutWakeNs =
     40'000'000;  // how long a host thread may have to wait for us then
-
-// Cut by a quarter for unwind tables; the rest is the arena's and the region's.
-size_t UnwindBudget(const Settings& settings) {
-  return static_cast<size_t>(settings.memory_limit_bytes) / 4;
-}
 
 // Where threads unblock signals; a symbol's length is not known, and libc's are short.
 void FindUnblockingCode() {
@@ -77,45 +71,6 @@ bool KernelExpiresTimersInTheirThread() {
   return major > 5 || (major == 5 && minor >= 10);
 }
 
-// Made once a process image and never destroyed: when the agent's thread pauses, a host thread may
-// still be inside a handler that walks with these tables. A child that takes the tree over makes
-// its own, for itself and the children it forks from then on.
-constinit UnwindTables* g_unwind_tables = nullptr;
-
-// Zero pages are an empty one of either; null: there is no memory.
-template <typename Shape>
-Shape* MapZeroed(int sharing) {
-  const long at = sys::Call(SYS_mmap, 0L, sizeof(Shape), PROT_READ | PROT_WRITE,
-                            sharing | MAP_ANONYMOUS | MAP_NORESERVE, -1L, 0L);
-  return sys::Failed(at) ? nullptr : reinterpret_cast<Shape*>(at);
-}
-
-// Made once a process image; a child that takes the tree over has its parent's, as of the fork.
-DeferredSamples* TheDeferredSamples() {
-  static constinit DeferredSamples* pool = nullptr;
-  if (pool == nullptr) {
-    pool = MapZeroed<DeferredSamples>(MAP_PRIVATE);
-    // Zeros in children, where the kernel can do that (Linux 4.14).
-    if (pool != nullptr) sys::Call(SYS_madvise, pool, sizeof(*pool), MADV_WIPEONFORK);
-  } else {
-    pool->Forget();
-  }
-  return pool;
-}
-
-UnwindTables* TheUnwindTables(const Settings& settings) {
-  if (g_unwind_tables == nullptr) {
-    // Shared with children that are forked later.
-    auto* const share = MapZeroed<UnwindShare>(MAP_SHARED);
-    DeferredSamples* const deferred = TheDeferredSamples();
-    SetCpuUnwindTables(share, deferred);
-    g_unwind_tables = new UnwindTables(CpuUnwindTables(), UnwindBudget(settings), share, deferred);
-  } else {
-    g_unwind_tables->OnNewAgentThread();
-  }
-  return g_unwind_tables;
-}
-
 // What requests have set lasts as long as the process: the agent's thread may have to pause for the
 // service (yield.h), or begin anew for want of memory. A child that takes the tree over goes on
 // with it.
@@ -136,7 +91,7 @@ class Agent {
   void ConfigureCreators(uint64_t now_ns);
   void ConfigureContention();
   void ConfigureWall(uint64_t now_ns);
-  [[nodiscard]] const char* WhyHooksAreOff() const;
+  [[nodiscard]] const char* WhyOff() const;
   void KeepSignal();
   void PruneDirectory(uint64_t now_ns);
   void Tick(uint64_t now_ns);
@@ -172,8 +127,8 @@ class Agent {
 
 Agent::Agent()
     : config_(g_self.environment, &g_requests),
-      cpu_(TreeRegion(), TreeProcess(), sys::Gettid(), TheUnwindTables(config_.current()),
-           &TreePeriodNs()),
+      cpu_(TreeRegion(), TreeProcess(), sys::Gettid(),
+           TheUnwindTables(config_.current().memory_limit_bytes), &TreePeriodNs()),
       rails_(sys::Gettid()),
       sources_(&config_, &cpu_, &rails_, sys::Gettid()),
       context_(&sources_, &config_),
@@ -228,8 +183,8 @@ void Agent::KeepSignal() {
   wanted_hz_ = -1;
 }
 
-// Why a collector that lives on hooks is off; null: it need not be.
-const char* Agent::WhyHooksAreOff() const {
+// Why nothing is collected or looked for, whatever its own setting; null: it may be.
+const char* Agent::WhyOff() const {
   if (!crash_guard_.verdict().empty()) return "crash guard";
   if (!config_.current().enable) return "SONDE_ENABLE=off";
   return sources_.off() ? "kill switch" : nullptr;
@@ -237,18 +192,15 @@ const char* Agent::WhyHooksAreOff() const {
 
 void Agent::ConfigureHeap() {
   const Settings& settings = config_.current();
-  const char* why_off = nullptr;
-  if (sources_.off()) why_off = "kill switch";
-  if (!settings.enable) why_off = "SONDE_ENABLE=off";
-  if (!settings.heap) why_off = "SONDE_HEAP=off";
-  if (!crash_guard_.verdict().empty()) why_off = "crash guard";
+  const char* why_off = WhyOff();
+  if (why_off == nullptr && !settings.heap) why_off = "SONDE_HEAP=off";
   const auto interval = static_cast<uint32_t>(settings.heap_interval_bytes);
   sources_.live_heap().Configure(why_off == nullptr ? interval : 0, why_off);
 }
 
 void Agent::ConfigureCreators(uint64_t now_ns) {
   const Settings& settings = config_.current();
-  const char* why_off = WhyHooksAreOff();
+  const char* why_off = WhyOff();
   if (why_off == nullptr && !settings.thread_stacks) why_off = "SONDE_THREAD_STACKS=off";
   sources_.live_creators().Configure(why_off);
   sources_.live_creators().Tick(static_cast<uint64_t>(settings.thread_leak_after_ms) * 1'000'000,
@@ -256,7 +208,7 @@ void Agent::ConfigureCreators(uint64_t now_ns) {
 }
 
 void Agent::ConfigureContention() {
-  const char* why_off = WhyHooksAreOff();
+  const char* why_off = WhyOff();
   if (why_off == nullptr && !config_.current().locks) {
     why_off =
         "SONDE_LOCKS=off; switch it on with `sonde set TARGET locks=on --for 10m`, POST "
@@ -266,15 +218,12 @@ void Agent::ConfigureContention() {
 }
 
 void Agent::ConfigureWall(uint64_t now_ns) {
-  const Settings& settings = config_.current();
-  const char* why_off = nullptr;
-  if (!settings.wall) {
+  const char* why_off = WhyOff();
+  if (why_off == nullptr && !config_.current().wall) {
     why_off =
         "SONDE_WALL=off; switch it on with `sonde set TARGET wall=on`, POST /debug/sonde/config "
         "with wall=on, or SONDE_WALL=on in the environment";
   }
-  if (sources_.off()) why_off = "kill switch";
-  if (!settings.enable) why_off = "SONDE_ENABLE=off";
   sources_.live_wall().Configure(why_off, now_ns);
 }
 
@@ -304,7 +253,7 @@ void Agent::Tick(uint64_t now_ns) {
   cpu_.Tick(now_ns);
   self_arming_.Tick(cpu_.sweep().threads_are_short_lived(), ThreadsMade(), now_ns);
   AskForThreadNews(cpu_.sweep().is_settled());
-  if (config_.current().enable && !sources_.off()) sources_.LookForFindings(now_ns);
+  sources_.LookForFindings(WhyOff(), now_ns);
   if (rails_.Tick(now_ns, cpu_.totals().samples,
                   static_cast<int>(config_.current().cpu_limit_percent))) {
     cpu_.SetRateDivisor(rails_.divisor());
@@ -401,7 +350,7 @@ void RunAgent() {
 }
 
 void AgentAfterFork() {
-  g_unwind_tables = nullptr;
+  UnwindTablesAfterFork();
   LiveHeapAfterFork();
   LiveCreatorsAfterFork();
   LiveContentionAfterFork();

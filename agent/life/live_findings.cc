@@ -178,8 +178,9 @@ void LiveFindings::LookForDeadlocks(uint64_t now_ns) {
   children_.Look(stuck_after_ns, now_ns);
 }
 
-void LiveFindings::Tick(uint64_t now_ns) {
-  if (now_ns < next_ns_) return;
+void LiveFindings::Tick(const char* why_off, uint64_t now_ns) {
+  why_off_ = why_off;
+  if (why_off != nullptr || now_ns < next_ns_) return;
   next_ns_ = now_ns + kLookNs;
   LookForHotThreads(now_ns);
   LookForPressure(now_ns);
@@ -192,6 +193,7 @@ void LiveFindings::Tick(uint64_t now_ns) {
 
 std::vector<std::string> LiveFindings::NotSearched() const {
   std::vector<std::string> sentences;
+  if (why_off_ != nullptr) sentences.push_back(std::string("nothing is searched now: ") + why_off_);
   if (cpu_->effective_hz() == 0) {
     sentences.push_back("CPU is not sampled: hot threads are found, but without their stacks");
   }

@@ -32,8 +32,8 @@ class LiveFindings final : public FindingsSource {
   LiveFindings(const LiveFindings&) = delete;
   LiveFindings& operator=(const LiveFindings&) = delete;
 
-  // As often as the agent ticks; looks about once a second.
-  void Tick(uint64_t now_ns);
+  // As often as the agent ticks; looks about once a second. `why_off`: why not, or null.
+  void Tick(const char* why_off, uint64_t now_ns);
 
   [[nodiscard]] const FindingStore& findings() const override { return store_; }
   [[nodiscard]] std::vector<std::string> NotSearched() const override;
@@ -66,6 +66,7 @@ class LiveFindings final : public FindingsSource {
   std::map<int, std::vector<Mapping>> mappings_;
   CgroupCpuReader cgroup_;
   const uint64_t started_ns_;
+  const char* why_off_ = nullptr;
   uint64_t next_ns_ = 0;
   uint64_t next_locks_ns_ = 0;
 };

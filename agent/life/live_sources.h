@@ -40,8 +40,8 @@ class LiveSources : public AgentSources {
   [[nodiscard]] CreatorsSource* Creators() override { return &creators_; }
   [[nodiscard]] ContentionSource* Contention() override { return &contention_; }
   [[nodiscard]] WallSource* Wall() override { return &wall_; }
-  // Runs the detectors that are due.
-  void LookForFindings(uint64_t now_ns) { findings_.Tick(now_ns); }
+  // Runs the detectors that are due, unless there is a reason not to.
+  void LookForFindings(const char* why_off, uint64_t now_ns) { findings_.Tick(why_off, now_ns); }
 
   [[nodiscard]] LiveHeap& live_heap() { return heap_; }
   [[nodiscard]] LiveCreators& live_creators() { return creators_; }

@@ -33,8 +33,7 @@ FoldThread ThreadOf(int tid, const std::string& name) {
 int SystemCallOf(uint16_t flags) { return static_cast<int>(flags) - 1; }
 
 void WallRecorder::Configure(bool on, uint64_t now_ns) {
-  if (on == on_) return;
-  on_ = on;
+  if (on == wall_.has_value()) return;
   wall_.reset();
   if (!on) return;
   wall_.emplace(kPeriodNs, agent_tid_, kMaxStacks);
@@ -42,7 +41,7 @@ void WallRecorder::Configure(bool on, uint64_t now_ns) {
 }
 
 std::optional<uint64_t> WallRecorder::since_ns() const {
-  return on_ ? std::optional(since_ns_) : std::nullopt;
+  return wall_ ? std::optional(since_ns_) : std::nullopt;
 }
 
 void WallRecorder::Record(int tid, const WallThread& thread) {
@@ -70,7 +69,7 @@ void WallRecorder::Record(int tid, const WallThread& thread) {
 }
 
 void WallRecorder::Tick(uint64_t now_ns) {
-  if (!on_ || now_ns < next_ns_) return;
+  if (!wall_ || now_ns < next_ns_) return;
   threads_->KnowCode();
   ThreadReader reader = threads_->Reader();
   next_ns_ = wall_->Observe(now_ns, &reader);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Waiting in the recording: looks at all threads of this process once a second, as a wall-clock
-// capture does ten times, and hands the recorder what each waited where. Off by default. Agent
-// thread only. CPU: collectors/wall.h, at most Wall::kCpuShare of a core. Memory: kMaxStacks stacks
-// here; in the recording a fair share of each step (collectors/fold_counts.h).
+// Waiting in the recording: looks at all threads of this process about once a second, as a
+// wall-clock capture does ten times, and hands the recorder what each waited where. Off by default.
+// Agent thread only. CPU: collectors/wall.h, at most Wall::kCpuShare of a core. Memory: kMaxStacks
+// stacks here; in the recording a fair share of each step (collectors/fold_counts.h).
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ class WallRecorder {
   // Looks, when it is due.
   void Tick(uint64_t now_ns);
   // CLOCK_MONOTONIC; never, when it is off.
-  [[nodiscard]] uint64_t next_ns() const { return on_ ? next_ns_ : ~uint64_t{0}; }
+  [[nodiscard]] uint64_t next_ns() const { return wall_ ? next_ns_ : ~uint64_t{0}; }
   // Since when it is on.
   [[nodiscard]] std::optional<uint64_t> since_ns() const;
 
@@ -37,8 +37,7 @@ class WallRecorder {
   LiveThreads* const threads_;
   FoldSink* const sink_;
   const int agent_tid_;
-  std::optional<Wall> wall_;
-  bool on_ = false;
+  std::optional<Wall> wall_;  // while it is on
   uint64_t since_ns_ = 0;
   uint64_t next_ns_ = 0;
 };

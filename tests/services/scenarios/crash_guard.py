@@ -38,10 +38,17 @@ def live(lab, command, label, expected, spoil=False):
 
 
 def state_of_agent():
+    """What it says of itself. Off means the detectors, too, and that has to be said where findings are asked for."""
     if not can_connect(AGENT_PORT):
         return "the agent does not listen"
-    with urllib.request.urlopen(f"http://127.0.0.1:{AGENT_PORT}/debug/sonde/status", timeout=10) as answer:
-        return json.load(answer)["state"]
+    state, searched = answer_to("status")["state"], answer_to("findings")["not_searched"]
+    is_off = "nothing is searched now: crash guard" in searched
+    return state if is_off == state.startswith("off: crash guard") else f"{state}, but not searched: {searched}"
+
+
+def answer_to(question):
+    with urllib.request.urlopen(f"http://127.0.0.1:{AGENT_PORT}/debug/sonde/{question}", timeout=10) as answer:
+        return json.load(answer)
 
 
 def truncate_files(lab):
