@@ -14,7 +14,7 @@ KEYS = {"first": "early", "steady": "steady"}
 def measure(lab):
     variants = {BARE: {}, "libsonde": lab.sonde(), "libsonde, named target": lab.sonde("bench_threads")}
     lab.with_gperftools(variants, **{"gperftools CPUPROFILE": lab.gperftools()})
-    results = interleave(list(variants), lab.rounds(7, 2),
+    results = interleave(list(variants), lab.rounds(15, 2),
                          lambda name: run_program([lab.program("bench_threads")], variants[name]))
     rows = []
     for what, key in KEYS.items():

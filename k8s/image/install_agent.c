@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// install-agent: the whole program of the init container. Copies the agent into a volume, once for
-// every directory that a glibc may put in place of $LIB in LD_PRELOAD=/opt/sonde/$LIB/libsonde.so.
-// Static, so that the image needs nothing else. Run again, it replaces each file by rename, so a
-// process that has the old one mapped keeps it.
+// install-agent: the whole program of the init container. Copies the agent, with and without an
+// allocator, into a volume, once for every directory that a glibc may put in place of $LIB in
+// LD_PRELOAD=/opt/sonde/$LIB/libsonde.so. Static, so that the image needs nothing else. Run again,
+// it replaces each file by rename, so a process that has the old one mapped keeps it.
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,23 +12,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+// What may be preloaded; the image has them for 64 bits.
+static const char* const kLibraries[] = {"libsonde.so", "libsonde-tcmalloc.so"};
 // A 32-bit program expands $LIB too. It finds a library without code there: a missing file, or one
 // of the other word size, would make its loader print an error into the output of the program.
+static const char kEmpty32[] = "libsonde32.so";
+
 struct Entry {
   const char* directory;
-  const char* source;   // a file of the image to copy, or
-  const char* link_to;  // where a symbolic link points
+  const char* link_to;  // the directory that has the files, as seen from this one; null: this one
+  int is_32bit;
 };
 
 static const struct Entry kLayout[] = {
-    {"lib", NULL, NULL},
-    {"lib/x86_64-linux-gnu", "libsonde.so", NULL},           // Debian, Ubuntu, distroless
-    {"lib64", NULL, "../lib/x86_64-linux-gnu/libsonde.so"},  // Red Hat, SUSE, Gentoo
-    {"lib/i386-linux-gnu", "libsonde32.so", NULL},           // Debian, 32-bit
-    {"lib32", NULL, "../lib/i386-linux-gnu/libsonde.so"},    // Arch, 32-bit
+    {"lib", "x86_64-linux-gnu", 0},           // Arch, Nix: lib is 64-bit
+    {"lib/x86_64-linux-gnu", NULL, 0},        // Debian, Ubuntu, distroless
+    {"lib64", "../lib/x86_64-linux-gnu", 0},  // Red Hat, SUSE, Gentoo
+    {"lib/i386-linux-gnu", NULL, 1},          // Debian, 32-bit
+    {"lib32", "../lib/i386-linux-gnu", 1},    // Arch, 32-bit
 };
-static const char k64BitLib[] = "x86_64-linux-gnu/libsonde.so";  // Arch, Nix: lib is 64-bit
-static const char k32BitLib[] = "i386-linux-gnu/libsonde.so";    // Red Hat, SUSE: lib is 32-bit
+static const struct Entry k32BitLib = {"lib", "i386-linux-gnu", 1};  // Red Hat, SUSE
 
 static void Fail(const char* action, const char* path) {
   fprintf(stderr, "install-agent: cannot %s %s: %s\n", action, path, strerror(errno));
@@ -79,19 +82,27 @@ static void MakeDirectory(const char* path) {
   }
 }
 
-static void Install(const struct Entry* entry, const char* from, const char* to) {
+static void InstallLibrary(const struct Entry* entry, const char* from, const char* to,
+                           const char* library) {
   char directory[PATH_MAX], source[PATH_MAX], path[PATH_MAX], temporary[PATH_MAX];
-  MakeDirectory(Join(directory, to, entry->directory));
-  if (entry->source == NULL && entry->link_to == NULL) return;
-  Join(path, directory, "libsonde.so");
-  Join(temporary, directory, ".libsonde.so.new");
+  Join(directory, to, entry->directory);
+  Join(path, directory, library);
+  Join(temporary, directory, ".sonde.new");
   if (unlink(temporary) != 0 && errno != ENOENT) Fail("replace", temporary);
-  if (entry->source != NULL) {
-    Copy(Join(source, from, entry->source), temporary);
-  } else if (symlink(entry->link_to, temporary) != 0) {
+  if (entry->link_to == NULL) {
+    Copy(Join(source, from, entry->is_32bit ? kEmpty32 : library), temporary);
+  } else if (symlink(Join(source, entry->link_to, library), temporary) != 0) {
     Fail("create", temporary);
   }
   if (rename(temporary, path) != 0) Fail("create", path);
+}
+
+static void Install(const struct Entry* entry, const char* from, const char* to) {
+  char directory[PATH_MAX];
+  MakeDirectory(Join(directory, to, entry->directory));
+  for (size_t i = 0; i < sizeof kLibraries / sizeof kLibraries[0]; ++i) {
+    InstallLibrary(entry, from, to, kLibraries[i]);
+  }
 }
 
 int main(int argc, char** argv) {
@@ -100,15 +111,17 @@ int main(int argc, char** argv) {
     fprintf(
         stderr,
         "usage: install-agent [--lib-is-32bit] FROM TO\n"
-        "Copies FROM/libsonde.so and FROM/libsonde32.so into the directory TO, laid out for $LIB.\n"
+        "Copies FROM/libsonde.so, FROM/libsonde-tcmalloc.so and FROM/libsonde32.so into the\n"
+        "directory TO, laid out for $LIB.\n"
         "--lib-is-32bit: 32-bit programs of the image expand $LIB to \"lib\" (Red Hat, SUSE)\n");
     return 2;
   }
   const char* from = argv[argc - 2];
   const char* to = argv[argc - 1];
-  for (size_t i = 0; i < sizeof kLayout / sizeof kLayout[0]; ++i) Install(&kLayout[i], from, to);
-  const struct Entry lib = {"lib", NULL, lib_is_32bit ? k32BitLib : k64BitLib};
-  Install(&lib, from, to);
+  for (size_t i = 0; i < sizeof kLayout / sizeof kLayout[0]; ++i) {
+    const int is_lib = strcmp(kLayout[i].directory, k32BitLib.directory) == 0;
+    Install(is_lib && lib_is_32bit ? &k32BitLib : &kLayout[i], from, to);
+  }
   printf("install-agent: agent is in %s\n", to);
   return 0;
 }

@@ -17,6 +17,7 @@ ELF_CLASS_32, ELF_CLASS_64 = 1, 2
 # What glibc puts in place of $LIB, per distribution and word size.
 LIB_64 = ("lib/x86_64-linux-gnu", "lib64", "lib")
 LIB_32 = ("lib/i386-linux-gnu", "lib32")
+LIBRARIES = ("libsonde.so", "libsonde-tcmalloc.so")
 
 
 def elf_class(path):
@@ -35,45 +36,47 @@ class InstallAgentTest(unittest.TestCase):
         self.volume.mkdir()
         shutil.copy(EMPTY32, self.image / "libsonde32.so")
         self.build_library("first")
+        self.build_library("other", LIBRARIES[1])
 
-    def build_library(self, word):
+    def build_library(self, word, name=LIBRARIES[0]):
         """A 64-bit library in place of the agent that says, when it is loaded, which one it is."""
         source = self.scratch / "agent.c"
         source.write_text(f'#include <unistd.h>\n__attribute__((constructor)) static void Say(void) {{'
                           f' if (write(1, "{word}\\n", {len(word) + 1}) < 0) _exit(9); }}\n')
-        subprocess.run(["cc", "-shared", "-fPIC", "-o", self.image / "libsonde.so", source], check=True)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", self.image / name, source], check=True)
 
     def install(self, *options, **how):
         return subprocess.run([PROGRAM, *options, self.image, self.volume], text=True, capture_output=True,
                               timeout=10, check=False, **how)
 
-    def preload(self):
-        return subprocess.run(["/bin/true"], env={"LD_PRELOAD": f"{self.volume}/$LIB/libsonde.so:"}, text=True,
+    def preload(self, name=LIBRARIES[0]):
+        return subprocess.run(["/bin/true"], env={"LD_PRELOAD": f"{self.volume}/$LIB/{name}:"}, text=True,
                               capture_output=True, timeout=10, check=True)
 
     def test_the_loader_of_this_machine_finds_the_agent_by_lib(self):
         self.assertEqual(0, self.install().returncode)
-        done = self.preload()
-        self.assertEqual(("first\n", ""), (done.stdout, done.stderr))
+        for name, word in zip(LIBRARIES, ("first", "other")):
+            done = self.preload(name)
+            self.assertEqual((word + "\n", ""), (done.stdout, done.stderr))
 
     def test_every_layout_has_a_library_of_its_word_size(self):
         self.assertEqual(0, self.install().returncode)
-        for lib in LIB_64:
-            self.assertEqual(ELF_CLASS_64, elf_class(self.volume / lib / "libsonde.so"), lib)
-        for lib in LIB_32:
-            self.assertEqual(ELF_CLASS_32, elf_class(self.volume / lib / "libsonde.so"), lib)
+        for libs, expected in ((LIB_64, ELF_CLASS_64), (LIB_32, ELF_CLASS_32)):
+            for path in (self.volume / lib / name for lib in libs for name in LIBRARIES):
+                self.assertEqual(expected, elf_class(path), path)
 
     def test_on_red_hat_lib_is_for_32_bit_programs(self):
         self.assertEqual(0, self.install("--lib-is-32bit").returncode)
-        self.assertEqual(ELF_CLASS_32, elf_class(self.volume / "lib/libsonde.so"))
-        self.assertEqual(ELF_CLASS_64, elf_class(self.volume / "lib64/libsonde.so"))
+        for name in LIBRARIES:
+            self.assertEqual(ELF_CLASS_32, elf_class(self.volume / "lib" / name))
+            self.assertEqual(ELF_CLASS_64, elf_class(self.volume / "lib64" / name))
 
     def test_links_stay_inside_the_volume(self):
         self.assertEqual(0, self.install().returncode)
         moved = self.scratch / "moved"
         self.volume.rename(moved)
-        for lib in LIB_64 + LIB_32:
-            self.assertTrue((moved / lib / "libsonde.so").resolve(strict=True).is_relative_to(moved.resolve()))
+        for path in (moved / lib / name for lib in LIB_64 + LIB_32 for name in LIBRARIES):
+            self.assertTrue(path.resolve(strict=True).is_relative_to(moved.resolve()))
 
     def test_another_uid_can_read_it_whatever_the_umask(self):
         self.assertEqual(0, self.install(umask=0o077).returncode)
@@ -95,7 +98,7 @@ class InstallAgentTest(unittest.TestCase):
 
     def test_what_an_interrupted_run_left_is_no_obstacle(self):
         (self.volume / LIB_64[0]).mkdir(parents=True)
-        (self.volume / LIB_64[0] / ".libsonde.so.new").write_text("half")
+        (self.volume / LIB_64[0] / ".sonde.new").write_text("half")
         self.assertEqual(0, self.install().returncode)
         self.assertEqual("first\n", self.preload().stdout)
 

@@ -85,6 +85,10 @@ class ComponentTest(unittest.TestCase):
         self.assertEqual("/data", app["volumeMounts"][0]["mountPath"])
         self.assertEqual(["sonde-install", "migrate"], [c["name"] for c in spec["initContainers"]])
 
+    def test_the_label_asks_for_the_library_that_brings_an_allocator(self):
+        app = template(self.objects, "Deployment", "fast")["spec"]["containers"][0]
+        self.assertEqual("/opt/sonde/$LIB/libsonde-tcmalloc.so:libother.so", environment(app)["LD_PRELOAD"])
+
     def test_other_containers_and_unlabelled_workloads_are_left_alone(self):
         side = template(self.objects, "Deployment", "bare")["spec"]["containers"][1]
         self.assertEqual({"name": "sidecar", "image": "sidecar"}, side)
