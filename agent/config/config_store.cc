@@ -30,18 +30,16 @@ bool WrittenJustNow(const FileMark& mark) {
 
 }  // namespace
 
-bool ConfigStore::Layer::Has(const Setting& setting) const { return (given & BitOf(setting)) != 0; }
-void ConfigStore::Layer::Take(const Setting& setting, const Settings& from) {
+bool SettingsLayer::Has(const Setting& setting) const { return (given & BitOf(setting)) != 0; }
+void SettingsLayer::Take(const Setting& setting, const Settings& from) {
   CopyValue(setting, from, &values);
   given |= BitOf(setting);
 }
-void ConfigStore::Layer::Drop(const Setting& setting) { given &= ~BitOf(setting); }
+void SettingsLayer::Drop(const Setting& setting) { given &= ~BitOf(setting); }
 
-ConfigStore::ConfigStore(const Environment& environment, ConfigRequests* kept)
-    : environment_(environment),
-      kept_(kept != nullptr ? kept : &own_requests_),
-      requests_{kept_->values, kept_->given} {
-  static_assert(sizeof(file_.given) * 8 == kMaxSettings);
+ConfigStore::ConfigStore(const Environment& environment, ConfigRequests* requests)
+    : environment_(environment), requests_(requests != nullptr ? requests : &own_requests_) {
+  static_assert(sizeof(file_.given) * 8 == SettingsLayer::kMaxSettings);
   current_ = environment_.settings;
   if (!environment_.settings.config.empty()) ReadFile(true);
   Resolve();
@@ -49,8 +47,8 @@ ConfigStore::ConfigStore(const Environment& environment, ConfigRequests* kept)
 
 void ConfigStore::Tick(int64_t now_ms) {
   for (const Setting& setting : Schema()) {
-    const int64_t end = kept_->end_ms[IndexOf(setting)];
-    if (requests_.Has(setting) && end != 0 && now_ms >= end) requests_.Drop(setting);
+    const int64_t end = requests_->end_ms[IndexOf(setting)];
+    if (requests_->layer.Has(setting) && end != 0 && now_ms >= end) requests_->layer.Drop(setting);
   }
   if (!environment_.settings.config.empty() && now_ms >= next_check_ms_) {
     next_check_ms_ = now_ms + kFileCheckMs;
@@ -73,7 +71,7 @@ void ConfigStore::ReadFile(bool at_start) {
 }
 
 void ConfigStore::ParseFile(std::string_view text, bool at_start) {
-  Layer next;
+  SettingsLayer next;
   for (int number = 1; !text.empty(); ++number) {
     const size_t end = std::min(text.find('\n'), text.size());
     const size_t problems_before = file_problems_.size();
@@ -87,7 +85,7 @@ void ConfigStore::ParseFile(std::string_view text, bool at_start) {
   file_ = next;
 }
 
-void ConfigStore::ParseLine(std::string_view line, bool at_start, Layer* next) {
+void ConfigStore::ParseLine(std::string_view line, bool at_start, SettingsLayer* next) {
   if (line.empty() || line[0] == '#') return;
   const size_t equals = line.find('=');
   if (equals == line.npos) {
@@ -104,7 +102,7 @@ void ConfigStore::ParseLine(std::string_view line, bool at_start, Layer* next) {
 }
 
 void ConfigStore::TakeFromFile(const Setting& setting, std::string_view value, bool at_start,
-                               Layer* next) {
+                               SettingsLayer* next) {
   Settings wanted = current_;
   const bool valid = ParseValue(setting, value, &wanted);
   const bool fixed =
@@ -123,24 +121,24 @@ void ConfigStore::TakeFromFile(const Setting& setting, std::string_view value, b
 
 std::string ConfigStore::Apply(std::span<const ConfigChange> changes, int64_t for_ms,
                                int64_t now_ms) {
-  Layer next = requests_;
+  SettingsLayer next = requests_->layer;
   std::string refused;
   for (const ConfigChange& change : changes) refused += CheckChange(change, &next);
   if (!refused.empty()) return refused;
-  requests_ = next;
+  requests_->layer = next;
   for (const ConfigChange& change : changes) {
-    kept_->end_ms[IndexOf(*FindSetting(change.name))] = for_ms == 0 ? 0 : now_ms + for_ms;
+    requests_->end_ms[IndexOf(*FindSetting(change.name))] = for_ms == 0 ? 0 : now_ms + for_ms;
   }
   Resolve();
   return {};
 }
 
 void ConfigStore::Forget(const Setting& setting) {
-  requests_.Drop(setting);
+  requests_->layer.Drop(setting);
   Resolve();
 }
 
-std::string ConfigStore::CheckChange(const ConfigChange& change, Layer* next) const {
+std::string ConfigStore::CheckChange(const ConfigChange& change, SettingsLayer* next) const {
   const Setting* setting = FindSetting(change.name);
   if (setting == nullptr) return std::string(UnknownName(change.name).view()) + "\n";
   if (setting->when != When::RunTime) {
@@ -154,18 +152,12 @@ std::string ConfigStore::CheckChange(const ConfigChange& change, Layer* next) co
   return {};
 }
 
-void ConfigStore::KeepRequests() {
-  kept_->values = requests_.values;
-  kept_->given = requests_.given;
-}
-
 void ConfigStore::Resolve() {
-  KeepRequests();
   Settings resolved = environment_.settings;
   bool changed = false;
   for (const Setting& setting : Schema()) {
     if (file_.Has(setting)) CopyValue(setting, file_.values, &resolved);
-    if (requests_.Has(setting)) CopyValue(setting, requests_.values, &resolved);
+    if (requests_->layer.Has(setting)) CopyValue(setting, requests_->layer.values, &resolved);
     changed = changed || !SameValue(setting, resolved, current_);
   }
   current_ = resolved;
@@ -173,13 +165,13 @@ void ConfigStore::Resolve() {
 }
 
 ConfigStore::Source ConfigStore::source(const Setting& setting) const {
-  if (requests_.Has(setting)) return Source::kRequest;
+  if (requests_->layer.Has(setting)) return Source::kRequest;
   if (file_.Has(setting)) return Source::kFile;
   return environment_.given & BitOf(setting) ? Source::kEnvironment : Source::kDefault;
 }
 
 int64_t ConfigStore::remaining_ms(const Setting& setting, int64_t now_ms) const {
-  const int64_t end = requests_.Has(setting) ? kept_->end_ms[IndexOf(setting)] : 0;
+  const int64_t end = requests_->layer.Has(setting) ? requests_->end_ms[IndexOf(setting)] : 0;
   return end == 0 ? 0 : std::max<int64_t>(end - now_ms, 1);
 }
 

@@ -25,12 +25,20 @@ struct ConfigChange {
   std::string value;
 };
 
-// What requests have set. Zeros: nothing.
-struct ConfigRequests {
+// What one source has set. Zeros: nothing.
+struct SettingsLayer {
   static constexpr size_t kMaxSettings = 64;
   Settings values;
   uint64_t given = 0;  // a bit a setting
-  int64_t end_ms[kMaxSettings] = {};
+
+  bool Has(const Setting& setting) const;
+  void Take(const Setting& setting, const Settings& from);
+  void Drop(const Setting& setting);
+};
+
+struct ConfigRequests {
+  SettingsLayer layer;
+  int64_t end_ms[SettingsLayer::kMaxSettings] = {};  // 0: no end
 };
 
 class ConfigStore {
@@ -41,8 +49,9 @@ class ConfigStore {
   enum class Source : uint8_t { kDefault, kEnvironment, kFile, kRequest };
 
   // Reads the file, if one is named: settings of When::Start are taken from it here and never
-  // again. `kept`: what was asked of an earlier store, which this one goes on with; outlives it.
-  explicit ConfigStore(const Environment& environment, ConfigRequests* kept = nullptr);
+  // again. `requests`: what was asked of an earlier store, which this one goes on with; outlives
+  // it.
+  explicit ConfigStore(const Environment& environment, ConfigRequests* requests = nullptr);
 
   // To be called about once a second: looks at the file, drops requests that ran out.
   void Tick(int64_t now_ms);
@@ -66,28 +75,18 @@ class ConfigStore {
   std::string problems() const;
 
  private:
-  static constexpr size_t kMaxSettings = ConfigRequests::kMaxSettings;
-  struct Layer {
-    Settings values;
-    uint64_t given = 0;
-    bool Has(const Setting& setting) const;
-    void Take(const Setting& setting, const Settings& from);
-    void Drop(const Setting& setting);
-  };
-
   void ReadFile(bool at_start);
   void ParseFile(std::string_view text, bool at_start);
-  void ParseLine(std::string_view line, bool at_start, Layer* next);
-  void TakeFromFile(const Setting& setting, std::string_view value, bool at_start, Layer* next);
-  std::string CheckChange(const ConfigChange& change, Layer* next) const;
+  void ParseLine(std::string_view line, bool at_start, SettingsLayer* next);
+  void TakeFromFile(const Setting& setting, std::string_view value, bool at_start,
+                    SettingsLayer* next);
+  std::string CheckChange(const ConfigChange& change, SettingsLayer* next) const;
   void Resolve();
-  void KeepRequests();
 
   const Environment environment_;
-  Layer file_;
+  SettingsLayer file_;
   ConfigRequests own_requests_;  // where nobody keeps them
-  ConfigRequests* const kept_;
-  Layer requests_;
+  ConfigRequests* const requests_;
   Settings current_;
   uint64_t generation_ = 1;
   FileMark file_mark_;
