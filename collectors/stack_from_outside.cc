@@ -21,6 +21,9 @@ constexpr int kKnownCall = 2;
 constexpr int kPossibleCall = 1;
 constexpr int kPerfect = kReachesRoot + kKnownCall;
 constexpr int kHopeless = kReachesRoot / 2;
+// It may well be the caller, but leads to code of Go's that cannot be left: what lies farther up
+// and reaches the root would leave out what is between.
+constexpr int kLostInGo = -kReachesRoot;
 
 // Code without tables keeps frame pointers, or cannot be walked.
 constexpr UnwindRule kFramePointerRule = {.cfa = CfaKind::kRbp,
@@ -151,6 +154,7 @@ OutsideWalker::Step OutsideWalker::Advance(const Frame& frame, Frame* caller) {
   if (rule.cfa == CfaKind::kRoot) return {Next::kEnd, StackEnd::kRoot};
   if (rule.cfa == CfaKind::kSignal) return AdvanceSignal(frame, caller);
   if (rule.cfa != CfaKind::kNone) return AdvanceByRule(frame, rule, caller);
+  if (IsInGo(frame)) return AdvanceGo(frame, caller);
   if (LeaveLeaf(frame, caller)) return {Next::kFrame};
   return AdvanceByRule(frame, kFramePointerRule, caller);
 }
@@ -164,7 +168,7 @@ int OutsideWalker::MatchOf(const Frame& callee, const Frame& caller) {
 }
 
 // Follows the chain that begins with `caller` to its end. Tail calls contradict, too, so that is no
-// reason to give up.
+// reason to give up. What leaves Go's code has been looked at already.
 int OutsideWalker::ScoreOf(const Frame& callee, const Frame& caller) {
   int score = MatchOf(callee, caller);
   Frame at = caller;
@@ -172,8 +176,11 @@ int OutsideWalker::ScoreOf(const Frame& callee, const Frame& caller) {
     Frame next;
     const Step step = Advance(at, &next);
     if (step.next == Next::kNeedsRegister) return score - kHopeless;
-    if (step.next == Next::kEnd) return score + (step.end == StackEnd::kRoot ? kReachesRoot : 0);
-    if (!next.exact) {
+    if (step.next == Next::kEnd) {
+      if (step.end == StackEnd::kRoot) return score + kReachesRoot;
+      return IsInGo(at) && score > 0 ? kLostInGo : score;
+    }
+    if (!next.exact && !IsInGo(at)) {
       if (!IsReturnAddress(next.after)) return score - kHopeless;
       if (MatchOf(at, next) < 0) score += kContradiction;
     }
@@ -202,6 +209,7 @@ bool OutsideWalker::Recover(const Frame& frame, Frame* caller) {
     if (Apply(with, rule, base, &candidate).next != Next::kFrame) continue;
     if (!IsReturnAddress(candidate.after)) continue;
     const int score = ScoreOf(frame, candidate);
+    if (score == kLostInGo) break;
     if (score <= best.score) continue;
     best = {score, candidate};
     if (score >= kPerfect) break;

@@ -10,6 +10,10 @@
 //   - from there leads by the unwind tables alone to the first frame of the thread.
 // Frames that rest on such a value are "inferred".
 //
+// Go's code has no tables, and its frame pointers lead from stack to stack
+// (stack_from_outside_go.cc): they are followed where rbp is known, and never searched for. A walk
+// ends where that is not enough.
+//
 // Agent thread only. Reads through the memory file: nothing can fault, and nobody notices. Whether
 // the thread moved meanwhile is for the caller to find out. Memory: see stack_copy.h, call_sites.h.
 #pragma once
@@ -38,7 +42,7 @@ class OutsideWalker {
  public:
   // Both outlive it. `starts` knows the code that is loaded.
   OutsideWalker(const ProcessMemory& memory, FunctionStarts* starts)
-      : starts_(starts), sites_(memory), stack_(memory) {}
+      : memory_(memory), starts_(starts), sites_(memory), stack_(memory) {}
 
   // frames_out[0] is pc, the others are return addresses. `index` stays valid during the call.
   // `rdi` is the first argument of the system call, or 0: libc's vfork keeps its return address
@@ -75,10 +79,18 @@ class OutsideWalker {
   [[nodiscard]] bool IsGenerated(uint64_t address) const;
   bool LeaveLeaf(const Frame& frame, Frame* caller);
   bool RestoreRbp(const Frame& frame, const UnwindRule& rule, uint64_t cfa, Frame* caller);
+  [[nodiscard]] bool IsInGo(const Frame& frame) const;
+  Step AdvanceGo(const Frame& frame, Frame* caller);
+  Step FollowGoChain(const Frame& frame, Frame* caller);
+  bool LeaveGoLeaf(const Frame& frame, Frame* caller);
+  bool IsGoFrame(bool chained, uint64_t saved, uint64_t return_address);
+  CopiedStack CodeToLookAt();
+  static bool ReadCode(void* walker, uint64_t address, void* out, size_t size);
   bool Recover(const Frame& frame, Frame* caller);
   int ScoreOf(const Frame& callee, const Frame& caller);
   int MatchOf(const Frame& callee, const Frame& caller);
 
+  const ProcessMemory& memory_;
   FunctionStarts* starts_;
   CallSites sites_;
   StackCopy stack_;
