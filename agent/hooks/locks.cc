@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Locks and what else threads wait for each other at. Off, every function is a jump to the host's.
-// On, a call that need not wait is the host's too, after a look at the lock's own word; nothing of
+// On, a call that need not wait is that too, after a look at the lock's own word; nothing of
 // the lock is ever changed or tried by us, so errors, ownership, robustness, priorities and
 // cancellation are the host's. A call that has to wait is timed; an unlock that somebody waits for
 // is charged with the waiting (collectors/safe/lock_waits.h). Before the real unlock: after it the
@@ -22,7 +22,11 @@
 #include "collectors/safe/lock_waits.h"
 
 namespace sonde::hooks {
-constinit std::atomic<bool> g_measure_locks{false};
+namespace {
+constexpr unsigned kFree = 0;
+constexpr unsigned kNotEmpty = 1;
+}  // namespace
+constinit Idle g_idle{&kFree, &kNotEmpty};
 }  // namespace sonde::hooks
 
 namespace {
@@ -30,7 +34,9 @@ namespace {
 using sonde::HookFrame;
 using sonde::Kind;
 using sonde::ThisHookFrame;
-using sonde::hooks::g_measure_locks;
+using sonde::hooks::g_idle;
+using sonde::hooks::LookAt;
+using sonde::hooks::MeasuringLocks;
 
 SONDE_LOCK_DOOR(pthread_mutex_lock);
 SONDE_LOCK_DOOR(pthread_mutex_timedlock);
@@ -101,12 +107,14 @@ const MutexWords* WordsOf(const void* mutex) { return static_cast<const MutexWor
 
 int LockWordOf(const MutexWords* mutex) { return __atomic_load_n(&mutex->lock, __ATOMIC_RELAXED); }
 
-bool IsTaken(const void* mutex) { return LockWordOf(WordsOf(mutex)) != 0; }
+// The looks of the exported functions: false while nothing is measured.
+bool LooksTaken(const void* mutex) { return LookAt(mutex, g_idle.lock) != 0; }
 
 // Somebody may sleep at it: robust ones and those that inherit priorities say so by their sign.
-bool IsContended(const void* mutex) {
-  return static_cast<unsigned>(LockWordOf(WordsOf(mutex))) > 1;
-}
+bool LooksContended(const void* mutex) { return LookAt(mutex, g_idle.lock) > 1; }
+
+// On x86-64 the value is the first word of every glibc's semaphore.
+bool LooksEmpty(const sem_t* semaphore) { return LookAt(semaphore, g_idle.semaphore) == 0; }
 
 // Whoever has it already gets it, or an error, at once.
 bool IsMine(const MutexWords* mutex) {
@@ -116,7 +124,7 @@ bool IsMine(const MutexWords* mutex) {
 
 bool MustWaitFor(const void* mutex) {
   const MutexWords* const words = WordsOf(mutex);
-  return IsTaken(mutex) && !IsMine(words);
+  return LockWordOf(words) != 0 && !IsMine(words);
 }
 
 // Somebody sleeps at it, and this unlock releases it.
@@ -191,11 +199,6 @@ __attribute__((always_inline)) inline int MeasureCondition(const void* mutex,
   return TimedWait(Kind::kWaitCondition, caller, wait);
 }
 
-// On x86-64 the value is the first word of every glibc's semaphore.
-bool IsEmpty(const sem_t* semaphore) {
-  return __atomic_load_n(reinterpret_cast<const unsigned*>(semaphore), __ATOMIC_RELAXED) == 0;
-}
-
 // errno is the host's call's.
 template <typename Wait>
 __attribute__((always_inline)) inline int MeasureSemaphore(const HookFrame& caller, Wait wait) {
@@ -248,74 +251,80 @@ __attribute__((always_inline)) inline int MeasureReadWriteUnlock(const void* loc
     return measured;                                                               \
   }                                                                                \
   SONDE_EXPORT int symbol parameters specifier {                                   \
-    if (g_measure_locks.load(std::memory_order_relaxed)) [[unlikely]] {            \
-      if (worth) return Measured_##symbol arguments;                               \
+    if (worth) [[unlikely]] {                                                      \
+      return Measured_##symbol arguments;                                          \
     }                                                                              \
     return Door_##symbol::Host() arguments;                                        \
   }
 
 // NOLINTEND(bugprone-macro-parentheses)
 
-SONDE_LOCK_HOOK(pthread_mutex_lock, (pthread_mutex_t * mutex), (mutex), noexcept, IsTaken(mutex),
+SONDE_LOCK_HOOK(pthread_mutex_lock, (pthread_mutex_t * mutex), (mutex), noexcept, LooksTaken(mutex),
                 MeasureMutex(mutex, caller, real))
 SONDE_LOCK_HOOK(pthread_mutex_timedlock, (pthread_mutex_t * mutex, const timespec* until),
-                (mutex, until), noexcept, IsTaken(mutex), MeasureMutex(mutex, caller, real))
+                (mutex, until), noexcept, LooksTaken(mutex), MeasureMutex(mutex, caller, real))
 SONDE_LOCK_HOOK(pthread_mutex_clocklock,
                 (pthread_mutex_t * mutex, clockid_t clock, const timespec* until),
-                (mutex, clock, until), noexcept, IsTaken(mutex), MeasureMutex(mutex, caller, real))
-SONDE_LOCK_HOOK(mtx_lock, (mtx_t * mutex), (mutex), , IsTaken(mutex),
+                (mutex, clock, until), noexcept, LooksTaken(mutex),
+                MeasureMutex(mutex, caller, real))
+SONDE_LOCK_HOOK(mtx_lock, (mtx_t * mutex), (mutex), , LooksTaken(mutex),
                 MeasureMutex(mutex, caller, real))
 SONDE_LOCK_HOOK(mtx_timedlock, (mtx_t * mutex, const timespec* until), (mutex, until), ,
-                IsTaken(mutex), MeasureMutex(mutex, caller, real))
+                LooksTaken(mutex), MeasureMutex(mutex, caller, real))
 SONDE_LOCK_HOOK(pthread_mutex_unlock, (pthread_mutex_t * mutex), (mutex), noexcept,
-                IsContended(mutex), MeasureUnlock(mutex, caller, real))
-SONDE_LOCK_HOOK(mtx_unlock, (mtx_t * mutex), (mutex), , IsContended(mutex),
+                LooksContended(mutex), MeasureUnlock(mutex, caller, real))
+SONDE_LOCK_HOOK(mtx_unlock, (mtx_t * mutex), (mutex), , LooksContended(mutex),
                 MeasureUnlock(mutex, caller, real))
-SONDE_LOCK_HOOK(pthread_rwlock_rdlock, (pthread_rwlock_t * lock), (lock), noexcept, true,
-                MeasureReadWrite(lock, g_try_read, caller, real))
+SONDE_LOCK_HOOK(pthread_rwlock_rdlock, (pthread_rwlock_t * lock), (lock), noexcept,
+                MeasuringLocks(), MeasureReadWrite(lock, g_try_read, caller, real))
 SONDE_LOCK_HOOK(pthread_rwlock_timedrdlock, (pthread_rwlock_t * lock, const timespec* until),
-                (lock, until), noexcept, true, MeasureReadWrite(lock, g_try_read, caller, real))
+                (lock, until), noexcept, MeasuringLocks(),
+                MeasureReadWrite(lock, g_try_read, caller, real))
 SONDE_LOCK_HOOK(pthread_rwlock_clockrdlock,
                 (pthread_rwlock_t * lock, clockid_t clock, const timespec* until),
-                (lock, clock, until), noexcept, true,
+                (lock, clock, until), noexcept, MeasuringLocks(),
                 MeasureReadWrite(lock, g_try_read, caller, real))
-SONDE_LOCK_HOOK(pthread_rwlock_wrlock, (pthread_rwlock_t * lock), (lock), noexcept, true,
-                MeasureReadWrite(lock, g_try_write, caller, real))
+SONDE_LOCK_HOOK(pthread_rwlock_wrlock, (pthread_rwlock_t * lock), (lock), noexcept,
+                MeasuringLocks(), MeasureReadWrite(lock, g_try_write, caller, real))
 SONDE_LOCK_HOOK(pthread_rwlock_timedwrlock, (pthread_rwlock_t * lock, const timespec* until),
-                (lock, until), noexcept, true, MeasureReadWrite(lock, g_try_write, caller, real))
+                (lock, until), noexcept, MeasuringLocks(),
+                MeasureReadWrite(lock, g_try_write, caller, real))
 SONDE_LOCK_HOOK(pthread_rwlock_clockwrlock,
                 (pthread_rwlock_t * lock, clockid_t clock, const timespec* until),
-                (lock, clock, until), noexcept, true,
+                (lock, clock, until), noexcept, MeasuringLocks(),
                 MeasureReadWrite(lock, g_try_write, caller, real))
 SONDE_LOCK_HOOK(pthread_rwlock_unlock, (pthread_rwlock_t * lock), (lock), noexcept,
                 AnyReadWriteWaiter(), MeasureReadWriteUnlock(lock, caller, real))
 SONDE_LOCK_HOOK(pthread_cond_wait, (pthread_cond_t * condition, pthread_mutex_t* mutex),
-                (condition, mutex), , true, MeasureCondition(mutex, caller, real))
+                (condition, mutex), , MeasuringLocks(), MeasureCondition(mutex, caller, real))
 SONDE_LOCK_HOOK(pthread_cond_timedwait,
                 (pthread_cond_t * condition, pthread_mutex_t* mutex, const timespec* until),
-                (condition, mutex, until), , true, MeasureCondition(mutex, caller, real))
+                (condition, mutex, until), , MeasuringLocks(),
+                MeasureCondition(mutex, caller, real))
 SONDE_LOCK_HOOK(pthread_cond_clockwait,
                 (pthread_cond_t * condition, pthread_mutex_t* mutex, clockid_t clock,
                  const timespec* until),
-                (condition, mutex, clock, until), , true, MeasureCondition(mutex, caller, real))
-SONDE_LOCK_HOOK(cnd_wait, (cnd_t * condition, mtx_t* mutex), (condition, mutex), , true,
+                (condition, mutex, clock, until), , MeasuringLocks(),
+                MeasureCondition(mutex, caller, real))
+SONDE_LOCK_HOOK(cnd_wait, (cnd_t * condition, mtx_t* mutex), (condition, mutex), , MeasuringLocks(),
                 MeasureCondition(mutex, caller, real))
 SONDE_LOCK_HOOK(cnd_timedwait, (cnd_t * condition, mtx_t* mutex, const timespec* until),
-                (condition, mutex, until), , true, MeasureCondition(mutex, caller, real))
-SONDE_LOCK_HOOK(sem_wait, (sem_t * semaphore), (semaphore), , IsEmpty(semaphore),
+                (condition, mutex, until), , MeasuringLocks(),
+                MeasureCondition(mutex, caller, real))
+SONDE_LOCK_HOOK(sem_wait, (sem_t * semaphore), (semaphore), , LooksEmpty(semaphore),
                 MeasureSemaphore(caller, real))
 SONDE_LOCK_HOOK(sem_timedwait, (sem_t * semaphore, const timespec* until), (semaphore, until), ,
-                IsEmpty(semaphore), MeasureSemaphore(caller, real))
+                LooksEmpty(semaphore), MeasureSemaphore(caller, real))
 SONDE_LOCK_HOOK(sem_clockwait, (sem_t * semaphore, clockid_t clock, const timespec* until),
-                (semaphore, clock, until), , IsEmpty(semaphore), MeasureSemaphore(caller, real))
-SONDE_LOCK_HOOK(pthread_join, (pthread_t thread, void** value), (thread, value), , true,
+                (semaphore, clock, until), , LooksEmpty(semaphore), MeasureSemaphore(caller, real))
+SONDE_LOCK_HOOK(pthread_join, (pthread_t thread, void** value), (thread, value), , MeasuringLocks(),
                 MeasureJoin(caller, real))
 SONDE_LOCK_HOOK(pthread_timedjoin_np, (pthread_t thread, void** value, const timespec* until),
-                (thread, value, until), , true, MeasureJoin(caller, real))
+                (thread, value, until), , MeasuringLocks(), MeasureJoin(caller, real))
 SONDE_LOCK_HOOK(pthread_clockjoin_np,
                 (pthread_t thread, void** value, clockid_t clock, const timespec* until),
-                (thread, value, clock, until), , true, MeasureJoin(caller, real))
-SONDE_LOCK_HOOK(thrd_join, (thrd_t thread, int* value), (thread, value), , true,
+                (thread, value, clock, until), , MeasuringLocks(), MeasureJoin(caller, real))
+SONDE_LOCK_HOOK(thrd_join, (thrd_t thread, int* value), (thread, value), , MeasuringLocks(),
                 MeasureJoin(caller, real))
 
 extern "C" __attribute__((visibility("hidden"))) bool SondeMeasureLocks(bool on) {
@@ -324,7 +333,8 @@ extern "C" __attribute__((visibility("hidden"))) bool SondeMeasureLocks(bool on)
     g_try_read.store(FindTry("pthread_rwlock_tryrdlock"), std::memory_order_relaxed);
     g_try_write.store(FindTry("pthread_rwlock_trywrlock"), std::memory_order_relaxed);
   }
-  g_measure_locks.store(on, std::memory_order_release);
+  g_idle.semaphore.store(on ? nullptr : &sonde::hooks::kNotEmpty, std::memory_order_release);
+  g_idle.lock.store(on ? nullptr : &sonde::hooks::kFree, std::memory_order_release);
   return true;
 }
 
