@@ -2,6 +2,7 @@
 #include "agent/runtime/elf_symbols.h"
 
 #include <elf.h>
+#include <sys/auxv.h>
 
 #include "collectors/safe/sys.h"
 
@@ -41,6 +42,36 @@ bool IsElf64(const ElfW(Ehdr) & header) {
          header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_phentsize == sizeof(ElfW(Phdr));
 }
 
+struct Segments {
+  const ElfW(Phdr) * first = nullptr;
+  size_t count = 0;
+};
+
+// A shared object's header is the first thing that it maps; the loader's list tells where, if the
+// object is linked at 0, as all are since prelink is gone.
+Segments SegmentsAt(uintptr_t bias) {
+  if (bias % kPageBytes != 0 || !IsReadable(bias)) return {};
+  const auto& header = *reinterpret_cast<const ElfW(Ehdr)*>(bias);
+  if (!IsElf64(header)) return {};
+  if (header.e_phoff + header.e_phnum * sizeof(ElfW(Phdr)) > kPageBytes) return {};
+  return {reinterpret_cast<const ElfW(Phdr)*>(bias + header.e_phoff), header.e_phnum};
+}
+
+// A program that is linked at fixed addresses is not moved, so the list does not tell where it is;
+// the kernel does. Whether it is this object, its dynamic section tells.
+Segments SegmentsOfFixedProgram(const link_map& object) {
+  const Segments program{reinterpret_cast<const ElfW(Phdr)*>(getauxval(AT_PHDR)),
+                         getauxval(AT_PHNUM)};
+  if (program.first == nullptr) return {};
+  for (size_t i = 0; i < program.count; ++i) {
+    const ElfW(Phdr)& segment = program.first[i];
+    const bool is_this =
+        segment.p_type == PT_DYNAMIC && segment.p_vaddr == reinterpret_cast<uintptr_t>(object.l_ld);
+    if (is_this) return program;
+  }
+  return {};
+}
+
 bool IsDefinition(const ElfW(Sym) & symbol) {
   const unsigned type = ELF64_ST_TYPE(symbol.st_info);
   const unsigned binding = ELF64_ST_BIND(symbol.st_info);
@@ -62,24 +93,18 @@ ElfSymbols::ElfSymbols(const link_map& object) : bias_(object.l_addr) {
   if (SetExtent(object)) ReadDynamic(object.l_ld);
 }
 
-// A shared object's header is the first thing that it maps; the loader's list tells where, if the
-// object is linked at 0, as all are since prelink is gone.
+// Tables live in the read-only segments before, or with, the dynamic section; only readable ones
+// count. Holes between segments are inaccessible, so the extent is what is contiguous from the
+// first segment on.
 bool ElfSymbols::SetExtent(const link_map& object) {
-  if (bias_ == 0 || bias_ % kPageBytes != 0 || object.l_ld == nullptr || !IsReadable(bias_))
-    return false;
-  const auto& header = *reinterpret_cast<const ElfW(Ehdr)*>(bias_);
-  if (!IsElf64(header)) return false;
-  if (header.e_phoff + header.e_phnum * sizeof(ElfW(Phdr)) > kPageBytes) return false;
-  const auto* segments = reinterpret_cast<const ElfW(Phdr)*>(bias_ + header.e_phoff);
-  low_ = bias_;
-  // Tables live in the read-only segments before, or with, the dynamic section; only readable ones
-  // count. Holes between segments are inaccessible, so the extent is what is contiguous from the
-  // first segment on.
-  high_ = bias_;
-  for (uint16_t i = 0; i < header.e_phnum; ++i) {
-    if (segments[i].p_type != PT_LOAD || (segments[i].p_flags & PF_R) == 0) continue;
-    const uintptr_t start = (bias_ + segments[i].p_vaddr) & ~(kPageBytes - 1);
-    const uintptr_t end = bias_ + segments[i].p_vaddr + segments[i].p_memsz;
+  const Segments segments =
+      object.l_addr != 0 ? SegmentsAt(object.l_addr) : SegmentsOfFixedProgram(object);
+  for (size_t i = 0; i < segments.count; ++i) {
+    const ElfW(Phdr)& segment = segments.first[i];
+    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_R) == 0) continue;
+    const uintptr_t start = (bias_ + segment.p_vaddr) & ~(kPageBytes - 1);
+    const uintptr_t end = bias_ + segment.p_vaddr + segment.p_memsz;
+    if (high_ == 0) low_ = high_ = start;
     if (start <= ((high_ + kPageBytes - 1) & ~(kPageBytes - 1)) && end > high_) high_ = end;
   }
   return high_ > low_;
