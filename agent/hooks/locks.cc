@@ -174,6 +174,12 @@ __attribute__((always_inline)) inline int MeasureMutex(const void* mutex, const 
   return TimedLock(mutex, Kind::kWaitMutex, caller, wait);
 }
 
+// What glibc refuses before it looks at the lock. A try would not.
+bool MayWait(clockid_t clock, const timespec* until) {
+  const bool has_clock = clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;
+  return has_clock && (until == nullptr || (until->tv_nsec >= 0 && until->tv_nsec < 1'000'000'000));
+}
+
 // glibc's read-write locks have changed their layout, so it is tried whether it is free. Nothing is
 // known of it if not: the host's own call then waits, or says what is wrong.
 template <typename Wait>
@@ -278,20 +284,20 @@ SONDE_LOCK_HOOK(mtx_unlock, (mtx_t * mutex), (mutex), , LooksContended(mutex),
 SONDE_LOCK_HOOK(pthread_rwlock_rdlock, (pthread_rwlock_t * lock), (lock), noexcept,
                 MeasuringLocks(), MeasureReadWrite(lock, g_try_read, caller, real))
 SONDE_LOCK_HOOK(pthread_rwlock_timedrdlock, (pthread_rwlock_t * lock, const timespec* until),
-                (lock, until), noexcept, MeasuringLocks(),
+                (lock, until), noexcept, MeasuringLocks() && MayWait(CLOCK_REALTIME, until),
                 MeasureReadWrite(lock, g_try_read, caller, real))
 SONDE_LOCK_HOOK(pthread_rwlock_clockrdlock,
                 (pthread_rwlock_t * lock, clockid_t clock, const timespec* until),
-                (lock, clock, until), noexcept, MeasuringLocks(),
+                (lock, clock, until), noexcept, MeasuringLocks() && MayWait(clock, until),
                 MeasureReadWrite(lock, g_try_read, caller, real))
 SONDE_LOCK_HOOK(pthread_rwlock_wrlock, (pthread_rwlock_t * lock), (lock), noexcept,
                 MeasuringLocks(), MeasureReadWrite(lock, g_try_write, caller, real))
 SONDE_LOCK_HOOK(pthread_rwlock_timedwrlock, (pthread_rwlock_t * lock, const timespec* until),
-                (lock, until), noexcept, MeasuringLocks(),
+                (lock, until), noexcept, MeasuringLocks() && MayWait(CLOCK_REALTIME, until),
                 MeasureReadWrite(lock, g_try_write, caller, real))
 SONDE_LOCK_HOOK(pthread_rwlock_clockwrlock,
                 (pthread_rwlock_t * lock, clockid_t clock, const timespec* until),
-                (lock, clock, until), noexcept, MeasuringLocks(),
+                (lock, clock, until), noexcept, MeasuringLocks() && MayWait(clock, until),
                 MeasureReadWrite(lock, g_try_write, caller, real))
 SONDE_LOCK_HOOK(pthread_rwlock_unlock, (pthread_rwlock_t * lock), (lock), noexcept,
                 AnyReadWriteWaiter(), MeasureReadWriteUnlock(lock, caller, real))

@@ -131,7 +131,20 @@ static void* TryHeldReadWrite(void* argument) {
   return NULL;
 }
 
+// glibc says no before it looks at the lock, which is free here.
+static void UseBadTimes(void) {
+  struct timespec bad = In(CLOCK_REALTIME, 30);
+  bad.tv_nsec = -1;
+  SayResult("free timedrdlock with a bad time", pthread_rwlock_timedrdlock(&rwlock, &bad));
+  SayResult("free timedwrlock with a bad time", pthread_rwlock_timedwrlock(&rwlock, &bad));
+  bad.tv_nsec = 0;
+  const clockid_t clock = CLOCK_PROCESS_CPUTIME_ID;
+  SayResult("free clockrdlock by a bad clock", pthread_rwlock_clockrdlock(&rwlock, clock, &bad));
+  SayResult("free clockwrlock by a bad clock", pthread_rwlock_clockwrlock(&rwlock, clock, &bad));
+}
+
 HOST_CASE(read_write_locks_answer_as_ever, self_deadlock_hider, fast) {
+  UseBadTimes();
   SayResult("wrlock", pthread_rwlock_wrlock(&rwlock));
   SayResult("wrlock again", pthread_rwlock_wrlock(&rwlock));
   SayResult("rdlock as well", pthread_rwlock_rdlock(&rwlock));
