@@ -70,14 +70,20 @@ void CpuCollector::AddReader(FoldSink* reader, int hz) {
   ApplyRate();
 }
 
-void CpuCollector::FoldNow() { Fold(MonotonicNs()); }
+void CpuCollector::FoldNow() { Fold(MonotonicNs(), Sweep::kYes); }
 
-void CpuCollector::Fold(uint64_t now_ns) {
+void CpuCollector::FoldCountsNow() { Fold(MonotonicNs(), Sweep::kNo); }
+
+void CpuCollector::Fold(uint64_t now_ns, Sweep sweep) {
   const bool changed = unwind_->Refresh();
   unwind_->FinishDeferred(now_ns, this);
   if (watcher_ != nullptr) watcher_->BeforeFold(now_ns, changed);
   handed_over_ = false;
-  folder_.Fold(now_ns);
+  if (sweep == Sweep::kYes) {
+    folder_.Fold(now_ns);
+  } else {
+    folder_.FoldCounts(now_ns);
+  }
   // Where nothing ran it does not matter what came or went meanwhile: the next look finds it.
   const bool changed_again = handed_over_ && unwind_->Refresh();
   if (watcher_ != nullptr) watcher_->AfterFold(now_ns, changed_again);
@@ -97,7 +103,7 @@ void CpuCollector::Tick(uint64_t now_ns) {
   const bool deferred = unwind_->FinishDeferred(now_ns, this);
   next_build_ns_ = unwind_->BuildMissed() || deferred ? now_ns + kBuildIntervalNs : kNever;
   if (!fold) return;
-  Fold(now_ns);
+  Fold(now_ns, Sweep::kYes);
   next_fold_ns_ = now_ns + kFoldIntervalNs;
 }
 

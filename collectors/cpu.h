@@ -51,6 +51,8 @@ class CpuCollector : private FoldSink, private FinishedSamples {
   void AddReader(FoldSink* reader, int hz);
   // Brings every reader up to date.
   void FoldNow();
+  // The same for a reader that looks at what is counted, and at no table that a fold sweeps.
+  void FoldCountsNow();
   void RemoveReader(FoldSink* reader);
 
   // The host is making threads, and waits for nothing.
@@ -83,7 +85,8 @@ class CpuCollector : private FoldSink, private FinishedSamples {
   void OnFoldEnd(uint64_t now_ns) override;
   void OnFinished(const FinishedSample& finished) override;
   void ApplyRate();
-  void Fold(uint64_t now_ns);
+  enum class Sweep { kNo, kYes };
+  void Fold(uint64_t now_ns, Sweep sweep);
 
   const Region region_;
   FoldWatcher* watcher_ = nullptr;

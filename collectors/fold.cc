@@ -79,6 +79,13 @@ const FoldReport& Folder::Fold(uint64_t now_ns) {
   return report_;
 }
 
+void Folder::FoldCounts(uint64_t now_ns) {
+  FoldDrops();
+  DecideOnPressure();
+  FoldCells();
+  for (FoldSink* sink : sinks_) sink->OnFoldEnd(now_ns);
+}
+
 // Takes what is there as the starting point.
 void Folder::SkipPast() {
   for (uint32_t i = 0; i < region_.counts.cells; ++i) {
@@ -220,6 +227,7 @@ DropReason Folder::Describe(const CellKey& key, FoldDelta* delta) {
   const bool same = (info.generation & kThreadGenerationMask) == key.thread_generation;
   if (!same || info.state == SlotState::kFree) return DropReason::kStaleThread;
   delta->frames = {frames_, depth};
+  delta->stack = key.stack;
   delta->hash = HashStack({frames_, depth, delta->flags});
   delta->kind = key.kind;
   delta->thread.tid = info.tid;

@@ -58,6 +58,8 @@ class Folder {
 
   // About once a second, and before a sink is read. `now_ns`: CLOCK_MONOTONIC.
   const FoldReport& Fold(uint64_t now_ns);
+  // Only what sinks are told, for who wants to read one now: the tables are swept by the next Fold.
+  void FoldCounts(uint64_t now_ns);
 
   const FoldReport& report() const { return report_; }
   uint64_t memory_bytes() const;

@@ -96,9 +96,10 @@ void FoldCounts::AddSum(uint32_t stack, const FoldThread& thread, Kind kind, Sum
   throw;
 }
 
-void FoldCounts::Add(const FoldDelta& delta) {
+uint32_t FoldCounts::Add(const FoldDelta& delta) {
   const uint32_t stack = stacks_->Intern(delta.frames, delta.flags, delta.hash);
   AddSum(stack, delta.thread, delta.kind, {delta.events, delta.amount});
+  return stack;
 }
 
 bool FoldCounts::TryAdd(const FoldDelta& delta) {
@@ -189,7 +190,7 @@ std::vector<FoldCounts::Entry> FoldCounts::Entries() const {
   std::vector<Entry> entries;
   entries.reserve(sums_.size());
   for (const auto& [key, sum] : sums_) {
-    entries.push_back({stacks_->frames(key.stack), stacks_->hash(key.stack),
+    entries.push_back({stacks_->frames(key.stack), key.stack, stacks_->hash(key.stack),
                        stacks_->flags(key.stack), key.thread, key.kind, sum.events, sum.amount});
   }
   return entries;

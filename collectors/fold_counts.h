@@ -56,7 +56,8 @@ class FoldCounts {
 
   // What adding this would take, an upper bound.
   static size_t BytesFor(const FoldDelta& delta);
-  void Add(const FoldDelta& delta);
+  // Which of the stacks it is on.
+  uint32_t Add(const FoldDelta& delta);
   // As Add; false: there is no memory, and nothing was added.
   [[nodiscard]] bool TryAdd(const FoldDelta& delta);
   // As Add, of everything that `other` has; both share their stacks.
@@ -71,7 +72,8 @@ class FoldCounts {
   // One sum, as it lies here: valid until the next change.
   struct Entry {
     std::span<const uint64_t> frames;
-    uint64_t hash;  // of frames and flags: HashStack()
+    uint32_t stack;  // id among the stacks
+    uint64_t hash;   // of frames and flags: HashStack()
     uint16_t flags;
     uint32_t thread;  // index into threads()
     Kind kind;

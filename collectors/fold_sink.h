@@ -7,6 +7,7 @@
 #include <span>
 
 #include "collectors/safe/region_layout.h"
+#include "collectors/safe/stack_table.h"
 
 namespace sonde {
 
@@ -24,6 +25,7 @@ struct FoldDelta {
   std::span<const uint64_t> frames;  // leaf first
   uint16_t flags = 0;                // StackContent::flags
   uint64_t hash = 0;                 // HashStack of the two
+  StackId stack = kNoStack;          // what the region calls it, as long as it is there
   FoldThread thread;
   Kind kind = Kind::kNone;
   uint64_t events = 0;

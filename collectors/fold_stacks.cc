@@ -2,6 +2,7 @@
 #include "collectors/fold_stacks.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace sonde {
 namespace {
@@ -12,7 +13,7 @@ constexpr uint32_t kNotFound = UINT32_MAX;
 
 size_t InternedStacks::BytesFor(size_t depth) {
   constexpr size_t kHashNode = 40;
-  return depth * sizeof(uint64_t) + sizeof(Entry) + kHashNode;
+  return SharedFrames::BytesFor(depth) + sizeof(Entry) + kHashNode;
 }
 
 uint32_t InternedStacks::Find(std::span<const uint64_t> frames, uint16_t flags,
@@ -36,10 +37,9 @@ uint32_t InternedStacks::Intern(std::span<const uint64_t> frames, uint16_t flags
       unused_.push_back(static_cast<uint32_t>(entries_.size() - 1));
     }
     id = unused_.back();  // stays unused if there is no memory for the rest
-    auto copy = std::make_unique<uint64_t[]>(frames.size());
-    std::ranges::copy(frames, copy.get());
+    SharedFrames copy(frames);
     by_hash_.emplace(hash, id);
-    entries_[id] = {std::move(copy), hash, 0, static_cast<uint16_t>(frames.size()), flags};
+    entries_[id] = {std::move(copy), hash, 0, flags};
     unused_.pop_back();
     memory_bytes_ += BytesFor(frames.size());
   }
@@ -52,13 +52,9 @@ void InternedStacks::Release(uint32_t id) {
   if (--entry.references != 0) return;
   const auto [begin, end] = by_hash_.equal_range(entry.hash);
   by_hash_.erase(std::find_if(begin, end, [id](const auto& node) { return node.second == id; }));
-  memory_bytes_ -= BytesFor(entry.depth);
+  memory_bytes_ -= BytesFor(entry.frames.size());
   entry = {};
   unused_.push_back(id);
-}
-
-std::span<const uint64_t> InternedStacks::frames(uint32_t id) const {
-  return {entries_[id].frames.get(), entries_[id].depth};
 }
 
 }  // namespace sonde

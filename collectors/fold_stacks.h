@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stacks of the cold side, each kept once however many readers' counts refer to it. Not
 // thread-safe: agent thread only. Memory: about depth × 8 + 80 bytes a stack, given back with the
-// last reference.
+// last reference; its frames then as soon as nobody shares them either.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <unordered_map>
 #include <vector>
+
+#include "collectors/shared_frames.h"
 
 namespace sonde {
 
@@ -21,7 +22,9 @@ class InternedStacks {
   void Retain(uint32_t id) { ++entries_[id].references; }
   void Release(uint32_t id);
 
-  std::span<const uint64_t> frames(uint32_t id) const;
+  std::span<const uint64_t> frames(uint32_t id) const { return entries_[id].frames; }
+  // For who needs them for longer than the reference is held.
+  SharedFrames Share(uint32_t id) const { return entries_[id].frames; }
   uint16_t flags(uint32_t id) const { return entries_[id].flags; }
   uint64_t hash(uint32_t id) const { return entries_[id].hash; }
 
@@ -32,10 +35,9 @@ class InternedStacks {
 
  private:
   struct Entry {
-    std::unique_ptr<uint64_t[]> frames;
+    SharedFrames frames;
     uint64_t hash = 0;
     uint32_t references = 0;
-    uint16_t depth = 0;
     uint16_t flags = 0;
   };
 

@@ -17,8 +17,94 @@ bool IsHeapKind(Kind kind) {
   return kind == Kind::kAlloc || kind == Kind::kMmap || kind == Kind::kLive;
 }
 
+// Of what is not negative; without libm.
+int64_t Rounded(double value) {
+  const auto whole = static_cast<int64_t>(value);
+  return whole + (value - static_cast<double>(whole) >= 0.5 ? 1 : 0);
+}
+
+// Where things that lie in a vector of somebody else's are, by a key of 64 bits. At most half full.
+class HashedPlaces {
+ public:
+  explicit HashedPlaces(size_t most) : slots_(std::bit_ceil(2 * most + 1)) {}
+
+  // The first place for which `is(place)` among those entered with this key, plus 1; or 0, which
+  // the caller may overwrite with a place plus 1.
+  template <class Is>
+  uint32_t& Find(uint64_t key, const Is& is) {
+    const uint64_t mixed = key * 0x9e3779b97f4a7c15;
+    size_t at = (mixed ^ mixed >> 32) & (slots_.size() - 1);
+    while (slots_[at] != 0 && !is(slots_[at] - 1)) at = (at + 1) & (slots_.size() - 1);
+    return slots_[at];
+  }
+
+ private:
+  std::vector<uint32_t> slots_;
+};
+
+// What is live on the stacks of a reading that something was allocated on, which is nearly all of
+// it: such a stack is found by its name, without a look at its frames.
+class LiveOfStacks {
+ public:
+  // `names`: what the region calls each of `stacks`.
+  LiveOfStacks(std::vector<HeapStack>* stacks, std::vector<StackId> names)
+      : stacks_(*stacks), names_(std::move(names)), sums_(names_.size()), places_(names_.size()) {
+    for (uint32_t i = 0; i < names_.size(); ++i) {
+      if (names_[i] == kNoStack) continue;
+      places_.Find(names_[i].index, [](uint32_t) { return false; }) = i + 1;
+    }
+  }
+
+  // False: it is on none of them.
+  bool Add(const LiveBlock& block, int32_t pid, double weight) {
+    const uint32_t place = places_.Find(block.stack.index, [&](uint32_t at) {
+      const HeapStack& stack = stacks_[at];
+      return names_[at] == block.stack && stack.pid == pid && stack.kind == block.kind;
+    });
+    if (place == 0) return false;
+    sums_[place - 1].objects += weight;
+    sums_[place - 1].bytes += weight * static_cast<double>(block.size);
+    return true;
+  }
+
+  void Tell() {
+    for (size_t i = 0; i < sums_.size(); ++i) {
+      stacks_[i].inuse_objects = Rounded(sums_[i].objects);
+      stacks_[i].inuse_bytes = Rounded(sums_[i].bytes);
+    }
+  }
+
+ private:
+  struct Sum {
+    double objects = 0;
+    double bytes = 0;
+  };
+  std::vector<HeapStack>& stacks_;
+  const std::vector<StackId> names_;
+  std::vector<Sum> sums_;
+  HashedPlaces places_;
+};
+
+// The pids of processes, whose blocks come in no order but are mostly of one.
+class PidOfSlot {
+ public:
+  explicit PidOfSlot(const Region& region) : region_(region) {}
+  int32_t operator()(uint32_t slot) {
+    if (slot != slot_) pid_ = ReadProcess(region_, slot).pid;
+    slot_ = slot;
+    return pid_;
+  }
+
+ private:
+  const Region& region_;
+  uint32_t slot_ = UINT32_MAX;
+  int32_t pid_ = 0;
+};
+
+}  // namespace
+
 // A live block, or all of one stack of one process. `key`: who of them are of one stack.
-struct LiveSum {
+struct HeapCollector::LiveSum {
   uint64_t stack = 0;  // index | generation
   uint64_t process_and_kind = 0;
   double objects = 0;
@@ -37,67 +123,25 @@ struct LiveSum {
     return static_cast<uint32_t>(process_and_kind >> 8);
   }
   [[nodiscard]] Kind kind() const { return static_cast<Kind>(process_and_kind & 0xff); }
-};
 
-// Equal ones become one.
-void AddUp(std::vector<LiveSum>* sums) {
-  std::ranges::sort(*sums, {}, &LiveSum::key);
-  size_t last = 0;
-  for (size_t i = 1; i < sums->size(); ++i) {
-    LiveSum& to = (*sums)[last];
-    const LiveSum& from = (*sums)[i];
-    if (from.key() == to.key()) {
-      to.objects += from.objects;
-      to.bytes += from.bytes;
-    } else {
-      (*sums)[++last] = from;
-    }
-  }
-  if (!sums->empty()) sums->erase(sums->begin() + static_cast<ptrdiff_t>(last) + 1, sums->end());
-}
-
-// As StackTag has it.
-uint64_t TagHash(uint64_t hash) { return hash >> 16; }
-
-// Finds those stacks of a reading that were there when it was made: most of what is live was
-// allocated, so that the two halves of a profile have most stacks in common.
-class StackFinder {
- public:
-  explicit StackFinder(std::vector<HeapStack>* stacks)
-      : stacks_(*stacks), slots_(std::bit_ceil(2 * stacks->size() + 1)) {
-    for (uint32_t i = 0; i < stacks_.size(); ++i) {
-      size_t at = PlaceOf(stacks_[i].hash);
-      while (slots_[at] != 0) at = PlaceOf(at + 1);
-      slots_[at] = i + 1;
-    }
-  }
-
-  // nullptr: none.
-  [[nodiscard]] HeapStack* Find(const FoldCounts::Entry& entry, int32_t pid) const {
-    for (size_t at = PlaceOf(TagHash(entry.hash)); slots_[at] != 0; at = PlaceOf(at + 1)) {
-      HeapStack& stack = stacks_[slots_[at] - 1];
-      if (stack.hash == TagHash(entry.hash) && stack.pid == pid && stack.kind == entry.kind &&
-          stack.flags == entry.flags && std::ranges::equal(stack.frames, entry.frames)) {
-        return &stack;
+  // Equal ones become one.
+  static void AddUp(std::vector<LiveSum>* sums) {
+    HashedPlaces places(sums->size());
+    uint32_t count = 0;
+    for (const LiveSum& from : *sums) {
+      uint32_t& place = places.Find(from.stack ^ from.process_and_kind << 16,
+                                    [&](uint32_t at) { return (*sums)[at].key() == from.key(); });
+      if (place == 0) {
+        (*sums)[count] = from;
+        place = ++count;
+        continue;
       }
+      (*sums)[place - 1].objects += from.objects;
+      (*sums)[place - 1].bytes += from.bytes;
     }
-    return nullptr;
+    sums->erase(sums->begin() + count, sums->end());
   }
-
- private:
-  [[nodiscard]] size_t PlaceOf(uint64_t hash) const { return hash & (slots_.size() - 1); }
-
-  std::vector<HeapStack>& stacks_;
-  std::vector<uint32_t> slots_;  // index + 1, at most half full
 };
-
-// Of what is not negative; without libm.
-int64_t Rounded(double value) {
-  const auto whole = static_cast<int64_t>(value);
-  return whole + (value - static_cast<double>(whole) >= 0.5 ? 1 : 0);
-}
-
-}  // namespace
 
 void HeapCollector::Begin(ProcessId process, uint64_t now_ns) {
   for (uint32_t i = 0; i < region_.counts.live; ++i) {
@@ -112,6 +156,7 @@ void HeapCollector::Begin(ProcessId process, uint64_t now_ns) {
   since_ticks_ = LiveTicks(region_, now_ns);
   totals_.Clear();
   allocated_ = {};
+  names_.clear();
   losses_.clear();
   live_entries_ = 0;
   peak_ = {};
@@ -125,7 +170,13 @@ void HeapCollector::OnDelta(const FoldDelta& delta) {
     allocated_.bytes += delta.amount;
   }
   if (memory_bytes() + FoldCounts::BytesFor(delta) > kMaxTotalsBytes) totals_.ShedLightHalf();
-  totals_.Add(delta);
+  LearnName(totals_.Add(delta), delta.stack);
+}
+
+// Throws std::bad_alloc.
+void HeapCollector::LearnName(uint32_t stack, StackId name) {
+  if (stack >= names_.size()) names_.resize(stack + 1, kNoStack);
+  names_[stack] = name;
 }
 
 void HeapCollector::OnLost(Kind kind, DropReason reason, uint64_t events, uint64_t amount) {
@@ -154,6 +205,10 @@ void HeapCollector::ForEachLive(const Visit& visit) const {
 
 // What only shrinks is no new peak, so most folds of an idle service look at nothing.
 void HeapCollector::OnFoldEnd(uint64_t now_ns) {
+  if (now_ns - names_since_ns_ > kNameTrustedNs) {
+    names_.clear();
+    names_since_ns_ = now_ns;
+  }
   if (!grew_) return;
   grew_ = false;
   double bytes = 0;
@@ -174,8 +229,12 @@ void HeapCollector::TakePeak(double bytes, uint64_t now_ns) {
   HeapPeak peak;
   peak.at_ns = now_ns;
   peak.bytes = bytes;
-  AddLive({}, &peak.reading);
+  AddLive({}, AddAllocated(&peak.reading), &peak.reading);  // so frames are shared
   auto& stacks = peak.reading.stacks;
+  std::erase_if(stacks, [](const HeapStack& stack) {
+    return stack.inuse_objects == 0 && stack.inuse_bytes == 0;
+  });
+  for (HeapStack& stack : stacks) stack.alloc_objects = stack.alloc_bytes = 0;
   std::ranges::sort(stacks, std::greater(), &HeapStack::inuse_bytes);
   size_t taken = 0, used_bytes = 0;
   for (; taken < stacks.size(); ++taken) {
@@ -193,66 +252,70 @@ void HeapCollector::TakePeak(double bytes, uint64_t now_ns) {
   peak_ = std::move(peak);
 }
 
-// The live half first: of a block that is sampled meanwhile the other half then has the allocation.
 HeapReading HeapCollector::Read(const LiveFilter& filter) const {
   HeapReading reading;
-  AddLive(filter, &reading);
-  AddAllocated(&reading);
+  AddLive(filter, AddAllocated(&reading), &reading);
   reading.losses.insert(reading.losses.end(), losses_.begin(), losses_.end());
   for (const FoldLoss& loss : totals_.Losses()) reading.losses.push_back(loss);
   return reading;
 }
 
-// After the live half.
-void HeapCollector::AddAllocated(HeapReading* reading) const {
+// Returns what the region calls them.
+std::vector<StackId> HeapCollector::AddAllocated(HeapReading* reading) const {
   const auto threads = totals_.threads();
-  const StackFinder live(&reading->stacks);
-  for (const FoldCounts::Entry& entry : totals_.Entries()) {
-    const int32_t pid = threads[entry.thread].pid;
-    HeapStack* stack = live.Find(entry, pid);
-    if (stack == nullptr) {
-      stack = &reading->stacks.emplace_back();
-      stack->frames.assign(entry.frames.begin(), entry.frames.end());
-      stack->hash = TagHash(entry.hash);
-      stack->flags = entry.flags;
-      stack->pid = pid;
-      stack->kind = entry.kind;
-    }
-    stack->alloc_objects += static_cast<int64_t>(entry.events);
-    stack->alloc_bytes += static_cast<int64_t>(entry.amount);
+  const std::vector<FoldCounts::Entry> entries = totals_.Entries();
+  std::vector<StackId> names;
+  names.reserve(entries.size());
+  reading->stacks.reserve(entries.size());
+  for (const FoldCounts::Entry& entry : entries) {
+    HeapStack& stack = reading->stacks.emplace_back();
+    stack.frames = stacks_.Share(entry.stack);
+    stack.flags = entry.flags;
+    stack.pid = threads[entry.thread].pid;
+    stack.kind = entry.kind;
+    stack.alloc_objects = static_cast<int64_t>(entry.events);
+    stack.alloc_bytes = static_cast<int64_t>(entry.amount);
+    names.push_back(entry.stack < names_.size() ? names_[entry.stack] : kNoStack);
   }
+  return names;
 }
 
-void HeapCollector::AddLive(const LiveFilter& filter, HeapReading* reading) const {
-  std::vector<LiveSum> sums;
-  sums.reserve(live_entries_);
+// `names`: of the stacks that the reading has.
+void HeapCollector::AddLive(const LiveFilter& filter, std::vector<StackId> names,
+                            HeapReading* reading) const {
+  LiveOfStacks known(&reading->stacks, std::move(names));
+  PidOfSlot pid_of(region_);
+  std::vector<LiveSum> others;
   const uint32_t born_from = std::max(filter.born_from, since_ticks_);
   ForEachLive([&](const LiveBlock& block) {
     if (block.birth < born_from || block.birth > filter.born_until) return;
-    sums.emplace_back(block, SampleWeight(block.born_size, block.interval));
+    const double weight = SampleWeight(block.born_size, block.interval);
+    if (!known.Add(block, pid_of(block.process_slot), weight)) others.emplace_back(block, weight);
     reading->most_interval = std::max(reading->most_interval, block.interval);
     ++(block.kind == Kind::kMmap ? reading->mapping_samples : reading->live_samples);
   });
-  AddUp(&sums);
+  known.Tell();
+  LiveSum::AddUp(&others);
+  for (const LiveSum& sum : others) AddOther(sum, reading);
+}
+
+// Of a stack that the sums of what was allocated do not have, or not by this name.
+void HeapCollector::AddOther(const LiveSum& sum, HeapReading* reading) const {
   uint64_t frames[kMaxDepth];
-  reading->stacks.reserve(reading->stacks.size() + sums.size());
-  for (const LiveSum& sum : sums) {
-    HeapStack stack;
-    const uint32_t depth = ReadStack(region_, sum.id(), frames, &stack.flags);
-    if (depth == 0) {
-      reading->losses.push_back({Kind::kLive, DropReason::kStaleStack,
-                                 static_cast<uint64_t>(Rounded(sum.objects)),
-                                 static_cast<uint64_t>(Rounded(sum.bytes))});
-      continue;
-    }
-    stack.frames.assign(frames, frames + depth);
-    stack.hash = ReadStackTag(region_, sum.id().index).hash;
-    stack.pid = ReadProcess(region_, sum.process_slot()).pid;
-    stack.kind = sum.kind();
-    stack.inuse_objects = Rounded(sum.objects);
-    stack.inuse_bytes = Rounded(sum.bytes);
-    reading->stacks.push_back(std::move(stack));
+  HeapStack stack;
+  const uint32_t depth = ReadStack(region_, sum.id(), frames, &stack.flags);
+  const int64_t objects = Rounded(sum.objects), bytes = Rounded(sum.bytes);
+  if (depth == 0) {
+    reading->losses.push_back({Kind::kLive, DropReason::kStaleStack, static_cast<uint64_t>(objects),
+                               static_cast<uint64_t>(bytes)});
+    return;
   }
+  stack.frames = SharedFrames({frames, depth});
+  stack.pid = ReadProcess(region_, sum.process_slot()).pid;
+  stack.kind = sum.kind();
+  stack.inuse_objects = objects;
+  stack.inuse_bytes = bytes;
+  reading->stacks.push_back(std::move(stack));
 }
 
 HeapCollector::LiveTotals HeapCollector::Live() const {

@@ -17,15 +17,16 @@
 #include "collectors/fold_stacks.h"
 #include "collectors/safe/live_table.h"
 #include "collectors/safe/region.h"
+#include "collectors/safe/stack_table.h"
 #include "collectors/safe/thread_table.h"
+#include "collectors/shared_frames.h"
 
 namespace sonde {
 
 // Sums of one call stack of one process.
 struct HeapStack {
-  std::vector<uint64_t> frames;  // return addresses, leaf first
-  uint64_t hash = 0;             // StackTag::hash of them
-  uint16_t flags = 0;            // StackContent::flags
+  SharedFrames frames;  // return addresses, leaf first
+  uint16_t flags = 0;   // StackContent::flags
   int32_t pid = 0;
   Kind kind = Kind::kNone;  // kAlloc, kMmap
   int64_t alloc_objects = 0;
@@ -86,7 +87,7 @@ class HeapCollector : public FoldSink {
   };
   [[nodiscard]] LiveTotals Live() const;
   [[nodiscard]] size_t memory_bytes() const {
-    return totals_.memory_bytes() + stacks_.memory_bytes();
+    return totals_.memory_bytes() + stacks_.memory_bytes() + names_.capacity() * sizeof(StackId);
   }
   struct Allocated {
     uint64_t objects = 0;
@@ -100,17 +101,26 @@ class HeapCollector : public FoldSink {
   void OnFoldEnd(uint64_t now_ns) override;
 
  private:
+  struct LiveSum;
+  // A slot of the region's stacks comes round to the same name after 2¹⁴ reuses, 4.5 h at least.
+  static constexpr uint64_t kNameTrustedNs = 3600 * uint64_t{1'000'000'000};
+
   template <class Visit>
   void ForEachLive(const Visit& visit) const;
   void TakePeak(double bytes, uint64_t now_ns);
-  void AddAllocated(HeapReading* reading) const;
-  void AddLive(const LiveFilter& filter, HeapReading* reading) const;
+  void LearnName(uint32_t stack, StackId name);
+  std::vector<StackId> AddAllocated(HeapReading* reading) const;
+  void AddLive(const LiveFilter& filter, std::vector<StackId> names, HeapReading* reading) const;
+  void AddOther(const LiveSum& sum, HeapReading* reading) const;
 
   const Region region_;
   uint64_t since_ns_ = 0;
   uint32_t since_ticks_ = 0;
   InternedStacks stacks_;
   FoldCounts totals_{&stacks_};
+  // What the region called each of stacks_ when something was last allocated on it.
+  std::vector<StackId> names_;
+  uint64_t names_since_ns_ = 0;
   Allocated allocated_;
   std::vector<FoldLoss> losses_;
   bool grew_ = false;  // since the last fold

@@ -4,6 +4,7 @@
 // gzipped ones.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ std::string EncodeGz(const Profile& profile);
 class Encoder {
  public:
   explicit Encoder(const std::vector<ValueType>& sample_types);
+  // Room for so many bytes of samples, for who can guess them.
+  void Reserve(size_t bytes) { out_.Reserve(bytes); }
   void Add(const Sample& sample);
   // Of `rest`, sample types and samples are not looked at. Once.
   std::string Finish(const Profile& rest);

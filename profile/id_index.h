@@ -30,6 +30,13 @@ class IdIndex {
     }
   }
 
+  // Room for so many at once: who knows beforehand spares the growing. Throws std::bad_alloc.
+  void Reserve(size_t count) {
+    size_t slots = kFirstSlots;
+    while (count > slots / 4 * 3) slots *= 2;
+    if (slots > slots_.size()) Rebuild(slots);
+  }
+
   // Throws std::bad_alloc and leaves the index as it was. `id` is not in it yet.
   void Insert(uint64_t hash, uint32_t id) {
     if (used_ >= slots_.size() / 4 * 3) Grow();
@@ -55,8 +62,10 @@ class IdIndex {
     slots_[at] = {hash, id_plus_one};
   }
 
-  void Grow() {
-    std::vector<Slot> old(slots_.empty() ? kFirstSlots : slots_.size() * 2);
+  void Grow() { Rebuild(slots_.empty() ? kFirstSlots : slots_.size() * 2); }
+
+  void Rebuild(size_t slots) {
+    std::vector<Slot> old(slots);
     old.swap(slots_);
     for (const Slot& slot : old) {
       if (slot.id_plus_one != 0) Put(slot.hash, slot.id_plus_one);

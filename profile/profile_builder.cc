@@ -23,6 +23,9 @@ struct MappingLess {
   }
 };
 
+// Of an encoded sample, beyond the ids of its locations.
+constexpr size_t kUsualSampleBytes = 48;
+
 // Counters wrap rather than overflow: a wrong sum is better than undefined behaviour.
 int64_t Sum(int64_t a, int64_t b) {
   return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
@@ -288,6 +291,14 @@ size_t ProfileBuilder::AddMappings(std::vector<Mapping> mappings) {
   return spaces_.size() - 1;
 }
 
+void ProfileBuilder::Reserve(size_t samples, size_t frames, size_t labels) {
+  samples_.reserve(samples);
+  sample_ids_.Reserve(samples);
+  values_.reserve(samples * options_.sample_types.size());
+  words_.reserve(frames);
+  labels_.reserve(labels);
+}
+
 uint32_t ProfileBuilder::InternName(std::string_view name) {
   return name.empty() ? 0 : name_ids_.Intern(name);
 }
@@ -417,6 +428,7 @@ pprof::Profile ProfileBuilder::Build(Symbolizer* symbolizer) const {
 std::string ProfileBuilder::Finish(Symbolizer* symbolizer) const {
   Output output(*this, symbolizer);
   pprof::Encoder encoder(output.sample_types());
+  encoder.Reserve(2 * words_.size() + kUsualSampleBytes * samples_.size());
   output.ForEachSample([&](const pprof::Sample& sample) { encoder.Add(sample); });
   return encoder.FinishGz(output.TakeRest());
 }

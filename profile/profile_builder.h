@@ -68,6 +68,10 @@ class ProfileBuilder {
   // Of another process of the tree; returns its address space. Equal mappings are written once.
   size_t AddMappings(std::vector<Mapping> mappings);
 
+  // How many samples, and how many frames and labels all of them together, will be added at most,
+  // for who knows: room for all at once. Memory that is not used is not touched.
+  void Reserve(size_t samples, size_t frames, size_t labels);
+
   // Samples with equal stack and labels become one. False, and nothing is added, when the number of
   // values is not that of the sample types or the address space is unknown.
   [[nodiscard]] bool AddSample(const SampleInput& sample);

@@ -40,6 +40,7 @@ class Writer {
     for (const auto value : values) at = PutVarint(static_cast<uint64_t>(value) + add, at);
   }
 
+  void Reserve(size_t bytes) { bytes_.reserve(bytes); }
   const std::string& bytes() const { return bytes_; }
   std::string Take() { return std::move(bytes_); }
   void Clear() { bytes_.clear(); }

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "agent/endpoints/address_spaces.h"
 #include "agent/endpoints/text_util.h"
@@ -28,6 +29,12 @@ ProfileOptions OptionsFor(const HeapProfileInput& input) {
   return options;
 }
 
+void ReserveFor(const std::vector<HeapSample>& samples, ProfileBuilder* builder) {
+  size_t frames = samples.size();  // each may have a name as well
+  for (const HeapSample& sample : samples) frames += sample.frames.size();
+  builder->Reserve(samples.size(), frames, samples.size());
+}
+
 bool AddSample(const HeapSample& sample, size_t address_space, ProfileBuilder* builder) {
   const std::string_view leaf[] = {sample.mmap && sample.synthetic_leaf.empty()
                                        ? std::string_view("[mmap]")
@@ -46,7 +53,7 @@ bool AddSample(const HeapSample& sample, size_t address_space, ProfileBuilder* b
 }
 
 // One stack of one process, whatever its halves.
-using StackKey = std::tuple<int, bool, std::vector<uint64_t>, std::string>;
+using StackKey = std::tuple<int, bool, SharedFrames, std::string>;
 
 StackKey KeyOf(const HeapSample& sample) {
   return {sample.pid, sample.mmap, sample.frames, sample.synthetic_leaf};
@@ -84,6 +91,7 @@ std::string BuildHeapProfile(const HeapProfileInput& input, AgentSources* source
   if (missed_ms > 0)
     builder.AddComment("sonde: sampling began " + std::to_string(missed_ms) +
                        " ms after the process");
+  ReserveFor(input.snapshot.samples, &builder);
   int64_t refused = 0;
   for (const HeapSample& sample : input.snapshot.samples) {
     if (!AddSample(sample, spaces.Of(sample.pid), &builder)) ++refused;

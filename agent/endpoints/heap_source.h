@@ -8,13 +8,14 @@
 #include <vector>
 
 #include "agent/endpoints/sources.h"
+#include "collectors/shared_frames.h"
 
 namespace sonde {
 
 // One call stack of one process, as estimated from the sampled blocks.
 struct HeapSample {
-  std::vector<uint64_t> frames;  // return addresses, leaf first; empty: `synthetic_leaf` alone
-  std::string synthetic_leaf;    // "[dropped: live_table_full]" and the like; empty: none
+  SharedFrames frames;         // return addresses, leaf first; empty: `synthetic_leaf` alone
+  std::string synthetic_leaf;  // "[dropped: live_table_full]" and the like; empty: none
   int pid = 0;
   bool mmap = false;  // a mapping of the service's own, not a block of its allocator
   int64_t alloc_objects = 0;

@@ -12,7 +12,7 @@ namespace {
 
 HeapSample ToSample(const AllocatorStack& from) {
   HeapSample to;
-  to.frames = from.frames;
+  to.frames = SharedFrames(from.frames);
   to.pid = g_self.pid;
   to.alloc_objects = from.alloc_objects;
   to.alloc_bytes = from.alloc_bytes;

@@ -95,7 +95,7 @@ void AddAllocations(const FoldProfile& piece, std::vector<HeapSample>* samples) 
   for (const FoldSample& from : piece.samples) {
     if (from.kind != Kind::kAlloc && from.kind != Kind::kMmap) continue;
     HeapSample to;
-    to.frames = from.frames;
+    to.frames = SharedFrames(from.frames);
     to.pid = from.thread.pid;
     to.mmap = from.kind == Kind::kMmap;
     to.alloc_objects = static_cast<int64_t>(from.events);
@@ -199,7 +199,7 @@ bool LiveHeap::Read(const HeapQuery& query, HeapSnapshot* out, std::string* erro
     *error = std::string("heap sampling is off: ") + why_off_;
     return false;
   }
-  cpu_->FoldNow();
+  cpu_->FoldCountsNow();
   ForgetUnmapped();
   out->interval_bytes = interval_bytes_;
   out->since_unix_ms = UnixMsOf(g_collector->since_ns());

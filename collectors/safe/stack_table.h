@@ -24,6 +24,7 @@ struct StackId {
   uint32_t generation = 0;  // 14 bits
   bool operator==(const StackId&) const = default;
 };
+inline constexpr StackId kNoStack{UINT32_MAX, UINT32_MAX};
 
 enum class StackState : uint8_t { kFree = 0, kWriting = 1, kLive = 2, kRetiring = 3 };
 
