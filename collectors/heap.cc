@@ -23,6 +23,21 @@ int64_t Rounded(double value) {
   return whole + (value - static_cast<double>(whole) >= 0.5 ? 1 : 0);
 }
 
+// Whether a block at `index` is left when it is thinned to `interval`.
+bool StaysAt(const Region& region, uint32_t index, uint32_t interval) {
+  LiveBlock block;
+  uint64_t word = 0;
+  if (!ReadLive(region, index, &block, &word)) return false;
+  while (block.interval <= interval / 2) {
+    const Thinned thinned = ThinLive(region, index, &block);
+    if (thinned == Thinned::kNot) return true;  // next time
+    if (thinned == Thinned::kStays) continue;
+    ForgetThinned(block);
+    return false;
+  }
+  return true;
+}
+
 // Where things that lie in a vector of somebody else's are, by a key of 64 bits. At most half full.
 class HashedPlaces {
  public:
@@ -203,6 +218,15 @@ void HeapCollector::ForEachLive(const Visit& visit) const {
   }
 }
 
+void HeapCollector::ThinLiveTo(uint32_t interval) {
+  live_entries_ = 0;
+  for (LiveSlots slots = NextLiveGroup(region_, 0); slots.first < slots.last;
+       slots = NextLiveGroup(region_, slots.last)) {
+    for (uint32_t i = slots.first; i < slots.last; ++i)
+      live_entries_ += StaysAt(region_, i, interval);
+  }
+}
+
 // What only shrinks is no new peak, so most folds of an idle service look at nothing.
 void HeapCollector::OnFoldEnd(uint64_t now_ns) {
   if (now_ns - names_since_ns_ > kNameTrustedNs) {
@@ -286,14 +310,18 @@ void HeapCollector::AddLive(const LiveFilter& filter, std::vector<StackId> names
   LiveOfStacks known(&reading->stacks, std::move(names));
   PidOfSlot pid_of(region_);
   std::vector<LiveSum> others;
+  double bytes = 0, bytes_by_interval = 0;
   const uint32_t born_from = std::max(filter.born_from, since_ticks_);
   ForEachLive([&](const LiveBlock& block) {
     if (block.birth < born_from || block.birth > filter.born_until) return;
     const double weight = SampleWeight(block.born_size, block.interval);
     if (!known.Add(block, pid_of(block.process_slot), weight)) others.emplace_back(block, weight);
-    reading->most_interval = std::max(reading->most_interval, block.interval);
+    const double stands_for = weight * static_cast<double>(block.size);
+    bytes += stands_for;
+    bytes_by_interval += stands_for * block.interval;
     ++(block.kind == Kind::kMmap ? reading->mapping_samples : reading->live_samples);
   });
+  if (bytes > 0) reading->mean_interval = static_cast<uint32_t>(bytes_by_interval / bytes);
   known.Tell();
   LiveSum::AddUp(&others);
   for (const LiveSum& sum : others) AddOther(sum, reading);

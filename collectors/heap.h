@@ -40,7 +40,8 @@ struct HeapReading {
   std::vector<FoldLoss> losses;   // kAlloc, kMmap: not in alloc; kLive: not in inuse
   uint64_t live_samples = 0;      // blocks
   uint64_t mapping_samples = 0;   // live mappings
-  uint32_t most_interval = 0;     // of what is live: mean bytes between samples when it was chosen
+  // Of what is live: mean bytes between samples, each byte counting with what it was drawn at.
+  uint32_t mean_interval = 0;
 };
 
 // The live set when it was largest, as far as folds saw it.
@@ -78,6 +79,10 @@ class HeapCollector : public FoldSink {
   // Entries of the live table that are taken, of all kinds, as of the last fold that saw an
   // allocation.
   [[nodiscard]] uint64_t live_entries() const { return live_entries_; }
+
+  // Thins the live blocks that were drawn at half of `interval` or less, until their interval is
+  // above that; any may be given up.
+  void ThinLiveTo(uint32_t interval);
 
   // Of everything that is live now.
   struct LiveTotals {

@@ -12,10 +12,8 @@ struct Step {
   int doublings;
 };
 
-// Entries of the live table stay until the block is freed. It takes what comes until it is nearly
-// full: both buckets of an address must be.
-constexpr Step kOfLive[] = {{50, 1}, {60, 2}, {68, 4}, {76, 6}};
-constexpr uint64_t kLiveIsCalmBelow = 40;
+// One doubling less may bring twice as much: still below kLiveIsFullAt.
+constexpr uint64_t kLiveIsCalmBelow = 30;
 
 // Stacks that nothing counts on stay, too, until three quarters are used
 // (FoldOptions::pressure_percent); then all go that had no part in the last fold. So what lies well
@@ -47,9 +45,8 @@ int HeapThinning::DoublingsForLoss(const TableFill& fill) {
 
 int HeapThinning::Update(const TableFill& fill, uint64_t now_ns) {
   const int before = doublings_;
-  doublings_ = std::max(
-      {doublings_, StepsOf(kOfLive, fill.live_percent), StepsOf(kOfStacks, fill.stacks_percent)});
-  // Buckets may be full before the table is.
+  // What comes is not to be finer than what is there: it would be thinned soon.
+  doublings_ = std::max({doublings_, fill.live_doublings, StepsOf(kOfStacks, fill.stacks_percent)});
   const int for_loss = DoublingsForLoss(fill);
   const bool shows = answered_loss_ns_ == 0 || now_ns - answered_loss_ns_ >= kShowsAfterNs;
   if (for_loss != 0 && shows) {

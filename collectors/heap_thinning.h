@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fewer samples while the tables that they need are filling up: of live blocks, of stacks, of the
-// stacks' frames. A sample remembers the interval that it was drawn with, so its weight stays right
-// whatever becomes of the interval; one that finds no room is only counted.
+// stacks' frames. A live block knows the interval that it stands for, so its weight stays right
+// whatever becomes of the interval; a sample that finds no room for its stack is only counted.
 //
 // Called by the agent thread at each tick. Not thread-safe. Memory: one object.
 #pragma once
@@ -13,6 +13,7 @@ namespace sonde {
 // As of the last fold.
 struct TableFill {
   uint64_t live_percent = 0;
+  int live_doublings = 0;       // what live blocks have just been thinned by, for room; 0: not
   uint64_t stacks_percent = 0;  // of stacks, their frames and their cells, the fullest
   // What is allocated, as samples estimate it; of those that found room, and of those that did not.
   uint64_t taken_bytes = 0;
@@ -21,6 +22,9 @@ struct TableFill {
 
 class HeapThinning {
  public:
+  // Live blocks are thinned when they fill the one, to below the other.
+  static constexpr uint64_t kLiveIsFullAt = 70;
+  static constexpr uint64_t kLiveIsThinBelow = 55;
   // A loss is answered by as many doublings as would have kept it, and then not before they show: a
   // full table takes some folds to empty. Back it goes slowly, since more comes in with each step.
   static constexpr uint64_t kShowsAfterNs = 4'000'000'000;

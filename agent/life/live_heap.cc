@@ -118,7 +118,10 @@ uint64_t LostForRoom() {
   return lost;
 }
 
-constexpr uint64_t kMaxInterval = uint64_t{1} << 30;
+uint32_t Raised(uint32_t interval, int doublings) {
+  const uint64_t raised = uint64_t{interval} << doublings;
+  return static_cast<uint32_t>(std::min(raised, std::max<uint64_t>(interval, kMaxThinnedInterval)));
+}
 
 void TellHooksTheAllocator() {
   const ProcessMemory memory;
@@ -149,7 +152,7 @@ TableFill LiveHeap::Fill() const {
   const FoldReport& report = cpu_->folder().report();
   const auto percent = [](uint64_t used, uint64_t all) { return used * 100 / all; };
   TableFill fill;
-  fill.live_percent = percent(g_collector->live_entries(), counts.live);
+  fill.live_percent = LivePercent();
   fill.stacks_percent =
       std::max({percent(report.stacks, counts.stacks), percent(report.chunks, counts.chunks),
                 percent(report.cells, counts.cells)});
@@ -158,11 +161,27 @@ TableFill LiveHeap::Fill() const {
   return fill;
 }
 
-// Blocks keep the interval that they were sampled at, so their weights stay right.
+uint64_t LiveHeap::LivePercent() const {
+  return g_collector->live_entries() * 100 / TreeRegion().counts.live;
+}
+
+// By how many doublings of the interval, until there is room again; 0: there is.
+int LiveHeap::ThinLive(uint32_t wanted_bytes) const {
+  if (LivePercent() < HeapThinning::kLiveIsFullAt) return 0;
+  int doublings = 0;
+  while (doublings < HeapThinning::kMostDoublings &&
+         LivePercent() >= HeapThinning::kLiveIsThinBelow) {
+    g_collector->ThinLiveTo(Raised(wanted_bytes, ++doublings));
+  }
+  return doublings;
+}
+
 uint32_t LiveHeap::IntervalFor(uint32_t wanted_bytes) {
   if (!reading_ || wanted_bytes == 0) return 0;
-  const uint64_t raised = uint64_t{wanted_bytes} << thinning_.Update(Fill(), MonotonicNs());
-  return static_cast<uint32_t>(std::min(raised, std::max<uint64_t>(wanted_bytes, kMaxInterval)));
+  const int live_doublings = ThinLive(wanted_bytes);
+  TableFill fill = Fill();
+  fill.live_doublings = live_doublings;
+  return Raised(wanted_bytes, thinning_.Update(fill, MonotonicNs()));
 }
 
 // The hooks may be counting already: the agent thread was paused, or this is a child that takes the
@@ -211,14 +230,14 @@ bool LiveHeap::Read(const HeapQuery& query, HeapSnapshot* out, std::string* erro
   if (query.last_ms > 0) ReadLast(query.last_ms, out);
   if (query.allocators && allocators_) allocators_(out);
   if (thinning_.doublings() > 0) {
-    out->notes.push_back("the tables of live blocks and stacks are filling up: sampled 1/" +
+    out->notes.push_back("for room in the tables of live blocks and stacks sampled 1/" +
                          std::to_string(1 << thinning_.doublings()) + " as often as configured");
   }
   return true;
 }
 
 void LiveHeap::Tell(HeapReading reading, HeapSnapshot* out) const {
-  out->interval_bytes = std::max<int64_t>(interval_bytes_, reading.most_interval);
+  out->interval_bytes = reading.mean_interval != 0 ? reading.mean_interval : interval_bytes_;
   out->live_samples = reading.live_samples;
   out->mapping_samples = reading.mapping_samples;
   out->samples.reserve(reading.stacks.size() + reading.losses.size());

@@ -43,6 +43,8 @@ class LiveHeap : public HeapSource {
   void ReadPeak(HeapSnapshot* out) const;
   void ReadLast(int64_t last_ms, HeapSnapshot* out) const;
   [[nodiscard]] TableFill Fill() const;
+  [[nodiscard]] uint64_t LivePercent() const;
+  [[nodiscard]] int ThinLive(uint32_t wanted_bytes) const;
   [[nodiscard]] uint32_t IntervalFor(uint32_t wanted_bytes);
   void Tell(HeapReading reading, HeapSnapshot* out) const;
 

@@ -58,7 +58,6 @@ LiveSources::LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRail
     : config_(config),
       cpu_(cpu),
       rails_(rails),
-      agent_tid_(agent_tid),
       threads_(cpu, agent_tid),
       findings_(config, cpu, &threads_),
       creators_(cpu, &threads_, findings_.store(), agent_tid),

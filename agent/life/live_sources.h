@@ -69,7 +69,6 @@ class LiveSources : public AgentSources {
   ConfigStore* config_;
   CpuCollector* cpu_;
   const GuardRails* rails_;
-  int agent_tid_;
   LiveThreads threads_;
   LiveFindings findings_;
   LiveCreators creators_;

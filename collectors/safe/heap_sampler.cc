@@ -24,6 +24,7 @@ static_assert(sizeof(HeapPrivate) % 4096 == 0);
 constexpr int kWipeOnFork = 18;                  // MADV_WIPEONFORK, Linux 4.14
 constexpr uint64_t kNoEnd = uint64_t{1} << 62;   // of gaps[kWhileOff]
 constexpr uint64_t kLookAgainBytes = 512 << 10;  // while on, but nothing is wanted
+constexpr int kMaxRoomsMade = 4;                 // others may take a slot that was made free
 constexpr uint64_t kTickNs = 1'000'000'000 / kLiveTicksPerSecond;
 
 constinit HeapSetup g_setup{};
@@ -97,16 +98,19 @@ struct Estimate {
   uint64_t bytes;
 };
 
-// Malloc-safe: may not allocate or block. Blocks are whole: a fraction becomes one more at random.
-// `size` is what was sampled, `counted` how many bytes of each such block are meant.
+// Malloc-safe: may not allocate or block. A fraction becomes one more at random: rounding to the
+// nearest would add up, always to the same side, where one size is common.
+uint64_t WholeOf(double amount) {
+  const double chance = static_cast<double>(NextRandom(&t_heap.random) >> 11) * 0x1p-53;
+  const auto whole = static_cast<uint64_t>(amount);
+  return whole + (chance < amount - static_cast<double>(whole));
+}
+
+// Malloc-safe: may not allocate or block. `size` is what was sampled, `counted` how many bytes of
+// each such block are meant.
 __attribute__((noinline)) Estimate EstimateOf(uint64_t size, uint32_t interval, uint64_t counted) {
   const double weight = SampleWeight(size, interval);
-  const double chance = static_cast<double>(NextRandom(&t_heap.random) >> 11) * 0x1p-53;
-  const auto whole = static_cast<uint64_t>(weight);
-  const bool up = chance < weight - static_cast<double>(whole);
-  const double bytes = weight * static_cast<double>(counted);
-  const auto whole_bytes = static_cast<uint64_t>(bytes);
-  return {whole + up, whole_bytes + (bytes - static_cast<double>(whole_bytes) >= 0.5)};
+  return {WholeOf(weight), WholeOf(weight * static_cast<double>(counted))};
 }
 
 // Malloc-safe: may not allocate or block.
@@ -137,11 +141,24 @@ DropReason EnterMapping(const LiveBlock& block) {
   return DropReason::kLiveTableFull;
 }
 
+// Malloc-safe: may not allocate or block. Into a full table by thinning what is there, until the
+// agent's thread thins the whole.
+DropReason AddWithRoom(const LiveBlock& block, bool* replaced) {
+  DropReason reason = AddLive(g_setup.region, block, replaced);
+  for (int i = 0; reason == DropReason::kLiveTableFull && i < kMaxRoomsMade; ++i) {
+    LiveBlock gone;
+    if (!MakeRoomForLive(g_setup.region, block, &gone)) return reason;
+    ForgetThinned(gone);
+    reason = AddLive(g_setup.region, block, replaced);
+  }
+  return reason;
+}
+
 // Malloc-safe: may not allocate or block.
 DropReason EnterLive(const LiveBlock& block) {
   if (block.kind == Kind::kMmap) return EnterMapping(block);
   bool replaced = false;
-  const DropReason reason = AddLive(g_setup.region, block, &replaced);
+  const DropReason reason = AddWithRoom(block, &replaced);
   if (reason == DropReason::kNone && !replaced) g_heap.filter.Add(block.address);
   return reason;
 }
@@ -271,6 +288,11 @@ void ForgetBlock(const void* block) {
   const auto address = reinterpret_cast<uintptr_t>(block);
   const uint32_t process = g_heap.process_slot.load(std::memory_order_relaxed);
   if (TakeLive(g_setup.region, process, address)) g_heap.filter.Remove(address);
+}
+
+void ForgetThinned(const LiveBlock& gone) {
+  if (gone.process_slot != g_heap.process_slot.load(std::memory_order_relaxed)) return;
+  g_heap.filter.Remove(gone.address);
 }
 
 uint32_t HoldBlock(const void* block) {

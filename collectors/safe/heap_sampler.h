@@ -108,6 +108,11 @@ inline bool MayBeSampled(const void* block) {
 // called before the host's allocator may give its address to another.
 SONDE_ANY_STACK void ForgetBlock(const void* block);
 
+// Malloc-safe: may not allocate or block. A block that thinning took out of the table is no longer
+// looked for. One of another process stays in that one's filter: frees of such addresses look into
+// the table in vain there.
+void ForgetThinned(const LiveBlock& gone);
+
 // Malloc-safe: may not allocate or block. The same in two steps, for realloc, which may fail.
 SONDE_ANY_STACK uint32_t HoldBlock(const void* block);
 SONDE_ANY_STACK void ReleaseBlock(const void* block, uint32_t held, bool gone);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/safe/live_table.h"
 
+#include "collectors/safe/heap_math.h"
+
 namespace sonde {
 namespace {
 
@@ -8,7 +10,8 @@ enum class LiveState : uint8_t { kFree = 0, kWriting = 1, kLive = 2, kHeld = 3 }
 
 constexpr int kMaxAttempts = 4;
 constexpr int kMaxResizeAttempts = 64;  // giving up would leave pages that are gone
-constexpr int kAddressBits = 44;        // of address / 8
+constexpr int kMaxThinnings = 256;  // to make room for one: 16 doublings of all that it may replace
+constexpr int kAddressBits = 44;    // of address / 8
 constexpr uint64_t kAddressMask = (uint64_t{1} << kAddressBits) - 1;
 constexpr uint64_t kProcessMask = kMaxProcesses - 1;
 
@@ -130,7 +133,60 @@ uint64_t FreeWord(LiveKey key) {
   return LiveKey{LiveState::kFree, key.generation + 1, 0, 0}.word();
 }
 
+// Async-signal-safe. In [0, 1), the same for the same entry and interval.
+double DrawOf(uint64_t key_word, uint32_t interval) {
+  uint64_t state = key_word ^ uint64_t { interval } * 0xd6e8feb86659fd93;
+  return static_cast<double>(NextRandom(&state) >> 11) * 0x1p-53;
+}
+
+// Async-signal-safe. The slot in these buckets whose block has the smallest interval, of those that
+// can be thinned.
+uint32_t MostThinnable(const Region& region, const Buckets& buckets) {
+  uint32_t best = kNoLive;
+  uint32_t smallest = kMaxThinnedInterval;
+  for (const uint32_t first : buckets.first_slot) {
+    for (uint32_t i = first; i < first + kBucketWays; ++i) {
+      if (LiveKey::Of(region.live_keys[i].Load()).state != LiveState::kLive) continue;
+      if (static_cast<Kind>(region.live[i].owner.Load() & 15) != Kind::kAlloc) continue;
+      const auto interval = static_cast<uint32_t>(region.live[i].birth.Load());
+      if (interval < smallest) smallest = interval, best = i;
+    }
+  }
+  return best;
+}
+
 }  // namespace
+
+// A slot that is given to another block between the look and the swap of its `birth` makes the swap
+// fail, or, if both were born in the same tick at the same interval, that block weighs twice what
+// it should.
+Thinned ThinLive(const Region& region, uint32_t index, LiveBlock* block) {
+  uint64_t word = 0;
+  if (!ReadLive(region, index, block, &word)) return Thinned::kNot;
+  if (LiveKey::Of(word).state != LiveState::kLive || block->kind != Kind::kAlloc)
+    return Thinned::kNot;
+  const uint32_t interval = block->interval;
+  if (interval == 0 || interval >= kMaxThinnedInterval) return Thinned::kNot;
+  const uint32_t twice = 2 * interval;
+  const double stays =
+      SampleWeight(block->born_size, interval) / SampleWeight(block->born_size, twice);
+  if (DrawOf(word, interval) >= stays)
+    return ForgetLive(region, index, word) ? Thinned::kGone : Thinned::kNot;
+  const uint64_t birth = uint64_t{block->birth} << 32;
+  block->interval = twice;
+  return region.live[index].birth.Cas(birth | interval, birth | twice) ? Thinned::kStays
+                                                                       : Thinned::kNot;
+}
+
+bool MakeRoomForLive(const Region& region, const LiveBlock& wanted, LiveBlock* gone) {
+  const Buckets buckets = BucketsOf(region, wanted.process_slot, wanted.address);
+  for (int i = 0; i < kMaxThinnings; ++i) {
+    const uint32_t index = MostThinnable(region, buckets);
+    if (index == kNoLive) return false;
+    if (ThinLive(region, index, gone) == Thinned::kGone) return true;
+  }
+  return false;
+}
 
 DropReason AddLive(const Region& region, const LiveBlock& block, bool* replaced, LiveName* name) {
   *replaced = false;

@@ -20,6 +20,13 @@
 // empty, and looks once more. Whichever of the two comes second sees the other. A writer that is
 // killed between slot and bit leaves a slot in writing that shows when its group is used again.
 //
+// A table that fills up is thinned: a block that was drawn at a mean interval of I bytes stays with
+// the probability that it had been drawn at 2 I, given that it was at I, and says 2 I from then on.
+// So every block has the right weight whenever it is read (Horvitz and Thompson 1952: one over the
+// probability of being there), and what is thinned when does not matter as long as it is not chosen
+// by what the draw would say. The draw is a hash of the entry and I: whoever thins an entry comes
+// to the same result, so two at once thin it once. Mappings are not thinned: they are few.
+//
 // A mapping (Kind::kMmap) has a made-up address, since it may shrink and move: where it began, plus
 // a few bytes that tell it from others that began there. mapping_index.h knows where its pages are.
 //
@@ -61,6 +68,19 @@ struct LiveName {
 // its address was there already: that one was freed without us.
 [[nodiscard]] DropReason AddLive(const Region& region, const LiveBlock& block, bool* replaced,
                                  LiveName* name = nullptr);
+
+inline constexpr uint32_t kMaxThinnedInterval = uint32_t{1} << 30;
+
+enum class Thinned : uint8_t { kNot, kStays, kGone };
+
+// Malloc-safe: may not allocate or block. Thins the block at `index` by one doubling; it is told if
+// it was there. kNot: nothing there to be thinned, or it changed meanwhile.
+Thinned ThinLive(const Region& region, uint32_t index, LiveBlock* block);
+
+// Malloc-safe: may not allocate or block. After AddLive found no room for `wanted`: thins blocks
+// where it would go, those with the smallest interval first, until one is gone, which it tells.
+// False: a bounded number of attempts did not help.
+[[nodiscard]] bool MakeRoomForLive(const Region& region, const LiveBlock& wanted, LiveBlock* gone);
 
 // Malloc-safe: may not allocate or block. True: the block was in the table and is not any more.
 bool TakeLive(const Region& region, uint32_t process_slot, uint64_t address);

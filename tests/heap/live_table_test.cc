@@ -119,6 +119,105 @@ TEST_F(LiveTableTest, FillsNearlyToTheBrimAndThenSaysSo) {
   EXPECT_EQ(All().size(), added);
 }
 
+TEST_F(LiveTableTest, WhoeverThinsAnEntryComesToTheSameResult) {
+  RegionForTesting twin(RegionCounts{.live = 1024});
+  for (uint64_t i = 1; i <= 300; ++i) {
+    bool replaced = false;
+    ASSERT_EQ(Add(Block(i * 4096)), DropReason::kNone);
+    ASSERT_EQ(AddLive(*twin, Block(i * 4096), &replaced), DropReason::kNone);
+  }
+  uint32_t gone = 0;
+  for (uint32_t i = 0; i < 1024; ++i) {
+    LiveBlock here, there;
+    const Thinned result = ThinLive(*region_, i, &here);
+    EXPECT_EQ(result, ThinLive(*twin, i, &there));
+    gone += result == Thinned::kGone;
+    if (result != Thinned::kStays) continue;
+    EXPECT_EQ(here.interval, 1024U << 10);
+    EXPECT_EQ(here.birth, 123456U);
+  }
+  EXPECT_GT(gone, 100U);
+  EXPECT_EQ(All().size(), 300 - gone);
+}
+
+TEST_F(LiveTableTest, ThinsNeitherMappingsNorWhatIsHeldNorWithoutEnd) {
+  LiveBlock mapping = Block(0x10000);
+  mapping.kind = Kind::kMmap;
+  LiveBlock last = Block(0x20000, 1);
+  last.interval = kMaxThinnedInterval;
+  ASSERT_EQ(Add(mapping), DropReason::kNone);
+  ASSERT_EQ(Add(last), DropReason::kNone);
+  ASSERT_EQ(Add(Block(0x30000)), DropReason::kNone);
+  ASSERT_NE(HoldLive(*region_, process(), 0x30000), kNoLive);
+  LiveBlock block;
+  for (uint32_t i = 0; i < 1024; ++i) EXPECT_EQ(ThinLive(*region_, i, &block), Thinned::kNot);
+  EXPECT_EQ(All().size(), 3U);
+}
+
+TEST_F(LiveTableTest, ALargeBlockStaysUntilItIsSmallBesideTheInterval) {
+  ASSERT_EQ(Add(Block(0x10000, 1 << 30)), DropReason::kNone);
+  LiveBlock block;
+  for (int doublings = 0; doublings < 5; ++doublings) {
+    for (uint32_t i = 0; i < 1024; ++i) ThinLive(*region_, i, &block);
+  }
+  ASSERT_EQ(All().size(), 1U);
+  EXPECT_EQ(All()[0].interval, 16U << 20);
+}
+
+TEST_F(LiveTableTest, AFullTableMakesRoomForEachThatComes) {
+  uint32_t gone_for_room = 0, added = 0;
+  for (uint64_t i = 1; i <= 20'000; ++i) {
+    const LiveBlock block = Block(i * 4096 + 16);
+    DropReason reason = Add(block);
+    LiveBlock gone;
+    if (reason == DropReason::kLiveTableFull && MakeRoomForLive(*region_, block, &gone)) {
+      ++gone_for_room;
+      EXPECT_NE(gone.address, block.address);
+      reason = Add(block);
+    }
+    added += reason == DropReason::kNone;
+  }
+  EXPECT_EQ(added, 20'000U);
+  EXPECT_EQ(All().size(), 20'000 - gone_for_room);
+}
+
+// Blocks come and go while others thin them: each is taken by its own thread or given up by one of
+// the thinners, never both and never neither.
+TEST_F(LiveTableTest, ThinningUnderThreadsLosesNoBlockTwice) {
+  constexpr uint64_t kWorkers = 3, kAtOnce = 64, kEnough = 1000, kMost = 50'000'000;
+  std::atomic<uint64_t> added{0}, taken{0}, given_up{0};
+  std::atomic<bool> done{false};
+  const auto thin_all = [&] {
+    while (!done) {
+      for (uint32_t i = 0; i < 1024; ++i) {
+        LiveBlock block;
+        given_up += ThinLive(*region_, i, &block) == Thinned::kGone;
+      }
+    }
+  };
+  const auto work = [&](uint64_t worker) {
+    const auto address_of = [&](uint64_t round) {
+      return ((round % kAtOnce) * kWorkers + worker + 1) * 16;
+    };
+    uint64_t rounds = 0;
+    for (; given_up < kEnough && rounds < kMost; ++rounds) {
+      if (rounds >= kAtOnce) taken += TakeLive(*region_, process(), address_of(rounds));
+      added += Add(Block(address_of(rounds))) == DropReason::kNone;
+    }
+    for (uint64_t i = 0; i < kAtOnce; ++i)
+      taken += TakeLive(*region_, process(), address_of(rounds + i));
+  };
+  std::vector<std::thread> thinners, workers;
+  for (int i = 0; i < 2; ++i) thinners.emplace_back(thin_all);
+  for (uint64_t worker = 0; worker < kWorkers; ++worker) workers.emplace_back(work, worker);
+  for (std::thread& thread : workers) thread.join();
+  done = true;
+  for (std::thread& thread : thinners) thread.join();
+  EXPECT_EQ(taken + given_up, added);
+  EXPECT_GE(given_up, kEnough);
+  EXPECT_TRUE(All().empty());
+}
+
 // Each thread has addresses of its own, as an allocator gives them; all meet in the same buckets.
 TEST_F(LiveTableTest, LosesNothingUnderThreads) {
   constexpr int kThreads = 4, kRounds = 100'000;

@@ -14,14 +14,14 @@ constexpr uint64_t kSecondNs = 1'000'000'000;
 TEST(HeapThinning, LeavesTheIntervalAloneWhileThereIsRoom) {
   HeapThinning thinning;
   for (uint64_t second = 1; second < 100; ++second) {
-    EXPECT_EQ(thinning.Update({.live_percent = 49, .stacks_percent = 81}, second * kSecondNs), 0);
+    EXPECT_EQ(thinning.Update({.live_percent = 69, .stacks_percent = 81}, second * kSecondNs), 0);
   }
 }
 
-TEST(HeapThinning, RaisesItForEachOfTheTables) {
-  EXPECT_EQ(HeapThinning().Update({.live_percent = 61}, kSecondNs), 2);
+TEST(HeapThinning, TakesWhatLiveBlocksWereThinnedByAndRaisesItForStacks) {
+  EXPECT_EQ(HeapThinning().Update({.live_percent = 44, .live_doublings = 3}, kSecondNs), 3);
   EXPECT_EQ(HeapThinning().Update({.stacks_percent = 87}, kSecondNs), 2);
-  EXPECT_EQ(HeapThinning().Update({.live_percent = 55, .stacks_percent = 99}, kSecondNs), 6);
+  EXPECT_EQ(HeapThinning().Update({.live_doublings = 2, .stacks_percent = 99}, kSecondNs), 6);
 }
 
 TEST(HeapThinning, AnswersALossByWhatWouldHaveKeptItAndWaitsForItToShow) {
@@ -37,9 +37,9 @@ TEST(HeapThinning, AnswersALossByWhatWouldHaveKeptItAndWaitsForItToShow) {
 
 TEST(HeapThinning, TakesItBackStepByStepOnceItIsCalm) {
   HeapThinning thinning;
-  ASSERT_EQ(thinning.Update({.live_percent = 70}, kSecondNs), 4);
+  ASSERT_EQ(thinning.Update({.live_percent = 40, .live_doublings = 4}, kSecondNs), 4);
   // Neither full nor calm.
-  EXPECT_EQ(thinning.Update({.live_percent = 45}, 100 * kSecondNs), 4);
+  EXPECT_EQ(thinning.Update({.live_percent = 31}, 100 * kSecondNs), 4);
   EXPECT_EQ(thinning.Update({.stacks_percent = 80}, 200 * kSecondNs), 4);
   EXPECT_EQ(thinning.Update({.live_percent = 10}, 201 * kSecondNs), 3);
   EXPECT_EQ(thinning.Update({.live_percent = 10}, 202 * kSecondNs), 3);
