@@ -113,10 +113,20 @@ bool UnwindTables::Update(const ProcessMemory& memory, CodeList code, UnwindView
   tools.whole_bytes_left = WholeBytesLeft();
   UnwindView::Entries next;
   next.reserve(code.objects.size());
+  BuildOwn(code, tools);
   for (LoadedObject& object : code.objects) next.push_back(FindOrBuild(std::move(object), tools));
   if (next == view->entries() && code.other_code == view->other_code()) return false;
   view->Set(std::move(next), std::move(code.other_code));
   return true;
+}
+
+// Our own code first, while there is room for whole tables: it is met in every process of the tree,
+// a few samples in each, and those of forked children would be cut chunk by chunk.
+void UnwindTables::BuildOwn(const CodeList& code, UnwindBuildTools& tools) {
+  const auto own = reinterpret_cast<uint64_t>(&WalkCopiedStack);
+  for (const LoadedObject& object : code.objects) {
+    if (own >= object.text_low && own < object.text_high) FindOrBuild(object, tools);
+  }
 }
 
 std::shared_ptr<UnwindEntry> UnwindTables::FindOrBuild(LoadedObject object,

@@ -158,6 +158,7 @@ class UnwindTables {
   void NoteUnknownPcScan(bool published);
   bool Scan();
   bool Update(const ProcessMemory& memory, CodeList code, UnwindView* view);
+  void BuildOwn(const CodeList& code, UnwindBuildTools& tools);
   std::shared_ptr<UnwindEntry> FindOrBuild(LoadedObject object, UnwindBuildTools& tools);
   size_t WholeBytesLeft() const;
 

@@ -3,9 +3,12 @@
 #include "collectors/unwind_tables.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
@@ -131,6 +134,47 @@ TEST(UnwindTables, WhatExceedsTheBudgetIsBuiltOnDemand) {
   EXPECT_EQ(FindModule(status, "libc.so")->bytes, 0u);
   EXPECT_LE(status.bytes, kSmall);
   EXPECT_FALSE(Covers(publication, reinterpret_cast<void*>(&qsort)));
+}
+
+const UnwindModuleStatus* ModuleAt(const UnwindStatus& status, const void* pc) {
+  const auto at = reinterpret_cast<uint64_t>(pc);
+  for (const UnwindModuleStatus& module : status.modules) {
+    if (at >= module.text_low && at < module.text_high) return &module;
+  }
+  return nullptr;
+}
+
+// The room for whole tables is given out in the order of addresses; in a service the agent's
+// library is among the last.
+TEST(UnwindTables, OurOwnCodeComesFirst) {
+  const auto* const own = reinterpret_cast<const void*>(&WalkCopiedStack);
+  const int file = open("/lib/x86_64-linux-gnu/libc.so.6", O_RDONLY | O_CLOEXEC);
+  struct stat about;
+  ASSERT_EQ(fstat(file, &about), 0);
+  const auto size = static_cast<size_t>(about.st_size);
+  auto* const hint = reinterpret_cast<void*>(uint64_t{1} << 33);
+  void* const other = mmap(hint, size, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, 0);
+  close(file);
+  ASSERT_LT(other, own);
+  const auto* const in_other = static_cast<const uint8_t*>(other) + size / 2;
+  size_t room = 0;  // for either, and not for both
+  {
+    UnwindPublication publication;
+    UnwindTables tables(publication, kDefaultUnwindBudgetBytes);
+    tables.Refresh();
+    const UnwindStatus status = tables.Status();
+    ASSERT_NE(ModuleAt(status, in_other), nullptr);
+    ASSERT_NE(ModuleAt(status, own), nullptr);
+    const size_t sizes[] = {ModuleAt(status, own)->bytes, ModuleAt(status, in_other)->bytes};
+    ASSERT_GT(std::min(sizes[0], sizes[1]), 8192u);
+    room = std::max(sizes[0], sizes[1]) + 4096;
+  }
+  UnwindPublication publication;
+  UnwindTables tables(publication, 2 * room);  // half is for whole ones
+  tables.Refresh();
+  EXPECT_EQ(ModuleAt(tables.Status(), own)->coverage, UnwindCoverage::kCovered);
+  EXPECT_EQ(ModuleAt(tables.Status(), in_other)->coverage, UnwindCoverage::kOnDemand);
+  munmap(other, size);
 }
 
 TEST(UnwindTables, WithoutAnyBudgetNothingIsPublishedAndTheStatusSaysSo) {
