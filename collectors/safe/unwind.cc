@@ -171,20 +171,24 @@ inline void FastSteps(WalkState& walk) {
   uint64_t* const out_end = walk.frames + walk.max_frames;
   while (out != out_end) {
     if (__builtin_expect(after - 1 - module.low >= size, 0)) {
-      const UnwindModule* found = walk.index->Find(after - 1);
-      if (found == nullptr || found->rows == nullptr) break;
-      found->Touch();
-      module = *found;
+      const UnwindModule* const next = walk.index->Find(after - 1);
+      if (next == nullptr || next->rows == nullptr) break;
+      next->Touch();
+      module = *next;
       size = module.high - module.low;
     }
-    const UnwindRow row = module.Find(after);
+    const UnwindRow* const found = module.FindRow(after);
+    const UnwindRow row = *found;
+    // From memory, not cut out of `row`: a cycle less between two loads.
+    uint64_t value;
+    asm("movzwl %1, %k0" : "=r"(value) : "m"(*found));
     uint64_t base = sp;
     if (RowCfa(row) != CfaKind::kRsp) {
       if (RowCfa(row) != CfaKind::kRbp || rbp % kWord != 0) break;
       base = rbp;
       asm("" : "+r"(base));  // keeps the branch a branch
     }
-    const uint64_t cfa = base + RowValue(row) * kWord;
+    const uint64_t cfa = base + value * kWord;
     if (__builtin_expect(cfa > top, 0)) {
       if (cfa > walk.limit || cfa > high + kPageSize) break;
       high = ProbeUpward(walk, high);

@@ -107,16 +107,19 @@ struct UnwindTable {
   // The row in force at pc `after - 1`; low < after <= high. The tables are shifted by that 1 when
   // they are built: a walk looks up return addresses, and each instruction here is on its critical
   // path. For the same reason the scan reads rows at fixed distances. Async-signal-safe.
-  UnwindRow Find(uintptr_t after) const {
+  UnwindRow Find(uintptr_t after) const { return *FindRow(after); }
+
+  // Where it is. Async-signal-safe.
+  const UnwindRow* FindRow(uintptr_t after) const {
     const auto* bucket =
         reinterpret_cast<const uint32_t*>(bucket_zero + (after >> kBucketShift) * sizeof(uint32_t));
     const UnwindRow last = static_cast<uint32_t>(after) << 24 | 0xffffff;
     const UnwindRow* next = rows + bucket[0];
     for (int64_t left = int64_t{bucket[1]} - int64_t{bucket[0]};; left -= 4, next += 4) {
-      if (left <= 0 || next[0] > last) return next[-1];
-      if (left == 1 || next[1] > last) return next[0];
-      if (left == 2 || next[2] > last) return next[1];
-      if (left == 3 || next[3] > last) return next[2];
+      if (left <= 0 || next[0] > last) return &next[-1];
+      if (left == 1 || next[1] > last) return &next[0];
+      if (left == 2 || next[2] > last) return &next[1];
+      if (left == 3 || next[3] > last) return &next[2];
     }
   }
 
