@@ -23,9 +23,6 @@ std::string PadLeft(const std::string& text, size_t width);
 // Cut to `width` columns, ending in "…".
 std::string Ellipsis(const std::string& text, size_t width);
 
-// A function name fit for one line: no parameter list, no template arguments, no clone suffix.
-std::string ShortFunctionName(std::string_view name);
-
 // Control characters made harmless: names come from a process that need not be friendly.
 std::string Printable(std::string_view text);
 

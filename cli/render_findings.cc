@@ -5,11 +5,14 @@
 
 #include "cli/json_parts.h"
 #include "cli/render_cpu.h"
+#include "profile/function_name.h"
 
 namespace sonde::cli {
 namespace {
 
 using nlohmann::json;
+
+constexpr double kMostOfIt = 0.7;  // as in the agent's sentence
 
 struct KindLabel {
   const char* kind;
@@ -57,6 +60,29 @@ void RenderStack(Page* page, const json& stack, bool titled) {
   page->More(prefix + OneLineStack(functions, page->text_width() - DisplayWidth(prefix)));
 }
 
+// "84 % exec_stmt, 51 % ExecInterpExpr": those of which it tells more than the stacks do.
+std::string FunctionsLine(const json& finding) {
+  std::string line;
+  for (const json& function : ListIn(finding, "functions")) {
+    const double share = NumberIn(function, "share", 0);
+    const bool of_most = share >= kMostOfIt;
+    if (of_most && !line.empty()) continue;
+    const std::string name = TextIn(function, "function");
+    if (!line.empty()) line += ", ";
+    line += Percent(share, 1) + " " +
+            (name.empty() ? TextIn(function, "text") : ShortFunctionName(name));
+  }
+  return line;
+}
+
+// Where no stack says it all.
+void RenderFunctions(Page* page, const json& finding) {
+  const json& stacks = ListIn(finding, "stacks");
+  if (stacks.empty() || NumberIn(stacks[0], "share", 1) >= kMostOfIt) return;
+  const std::string line = Printable(FunctionsLine(finding));
+  if (!line.empty()) page->More("  cum  " + Ellipsis(line, page->text_width() - 7));
+}
+
 }  // namespace
 
 json FetchFindings(Connection* connection) {
@@ -89,6 +115,7 @@ void RenderFinding(Page* page, const json& finding) {
   for (const json& stack : ListIn(finding, "stacks")) {
     RenderStack(page, stack, ListIn(finding, "stacks").size() > 1);
   }
+  RenderFunctions(page, finding);
 }
 
 void RenderNotSearched(Page* page, const json& answer) {

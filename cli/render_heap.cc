@@ -6,6 +6,7 @@
 
 #include "cli/cpu_summary.h"
 #include "cli/render_report.h"
+#include "profile/function_name.h"
 
 namespace sonde::cli {
 namespace {

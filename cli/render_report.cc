@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "cli/render_tree.h"
+#include "profile/function_name.h"
 
 namespace sonde::cli {
 namespace {

@@ -40,6 +40,13 @@ struct FindingStack {
   std::string synthetic_leaf;    // instead of frames: "[signal blocked]" and the like
 };
 
+// A function that CPU time goes through.
+struct FindingFunction {
+  uint64_t pc = 0;       // of one of its instructions
+  double share = 0;      // of the finding's total, with all that it calls, 0 … 1
+  double own_share = 0;  // in itself
+};
+
 struct FindingFact {
   std::string name;  // "cpu_seconds"
   std::string value;
@@ -53,8 +60,11 @@ struct Finding {
   uint64_t since_ns = 0;  // CLOCK_MONOTONIC
   uint64_t until_ns = 0;  // 0: it goes on
   std::string sentence;   // one, plain, without a full stop
+  std::string outcome;    // its end, after what is said of `functions`: "; it has ended"
   std::vector<FindingFact> facts;
   std::vector<FindingStack> stacks;
+  // Those that most of it goes through first, the nearest to the leaf first (hot_functions.h).
+  std::vector<FindingFunction> functions;
   std::string next;  // what to do; TARGET stands for the target
 };
 

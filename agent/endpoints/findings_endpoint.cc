@@ -7,6 +7,7 @@
 #include <string>
 
 #include "agent/endpoints/endpoint_table.h"
+#include "agent/endpoints/finding_functions.h"
 #include "agent/endpoints/findings_source.h"
 #include "agent/endpoints/frame_names.h"
 #include "agent/endpoints/report_answer.h"
@@ -46,6 +47,7 @@ class Names {
       names = std::make_unique<FrameNames>(context_, finding.pid, source_->MappingsOf(finding.pid));
     }
     for (const FindingStack& stack : finding.stacks) names->Announce(stack.frames);
+    for (const FindingFunction& function : finding.functions) names->Announce({function.pc});
     names->ReadPerfMap();
     return names.get();
   }
@@ -85,6 +87,17 @@ void WriteStack(const FindingStack& stack, FrameNames* names, ReportWriter* out)
   out->EndObject();
 }
 
+void WriteFunction(const FindingFunction& function, FrameNames* names, ReportWriter* out) {
+  const NamedFrame& frame = names->Of(function.pc);
+  out->BeginObject("");
+  out->Add("function", frame.function);
+  out->Add("module", frame.module);
+  out->Add("text", frame.text);
+  out->Add("share", function.share);
+  out->Add("own_share", function.own_share);
+  out->EndObject();
+}
+
 void WriteFinding(const Finding& finding, const Clock& clock, FrameNames* names,
                   ReportWriter* out) {
   out->BeginObject("");
@@ -96,12 +109,15 @@ void WriteFinding(const Finding& finding, const Clock& clock, FrameNames* names,
   if (finding.until_ns != 0) out->Add("until_unix_ms", clock.UnixMs(finding.until_ns));
   out->Add("active", finding.until_ns == 0);
   out->Add("seconds", SecondsOf(finding, clock));
-  out->Add("sentence", finding.sentence);
+  out->Add("sentence", SentenceOf(finding, names));
   out->BeginObject("facts");
   for (const FindingFact& fact : finding.facts) out->Add(fact.name, fact.value);
   out->EndObject();
   out->BeginArray("stacks");
   for (const FindingStack& stack : finding.stacks) WriteStack(stack, names, out);
+  out->EndArray();
+  out->BeginArray("functions");
+  for (const FindingFunction& function : finding.functions) WriteFunction(function, names, out);
   out->EndArray();
   out->Add("next", finding.next);
   out->EndObject();
@@ -134,8 +150,8 @@ std::string JsonText(Context* context, FindingsSource* source) {
 std::string TextOf(const Finding& finding, const Clock& clock, FrameNames* names) {
   std::string out = std::string(finding.until_ns == 0 ? "" : "ended  ") +
                     SeverityName(finding.severity) + "  " + FindingKindName(finding.kind) + "  " +
-                    ValidUtf8(finding.sentence) + "  (" + DurationText(SecondsOf(finding, clock)) +
-                    ", id " + finding.id + ")\n";
+                    ValidUtf8(SentenceOf(finding, names)) + "  (" +
+                    DurationText(SecondsOf(finding, clock)) + ", id " + finding.id + ")\n";
   for (const FindingStack& stack : finding.stacks) {
     out += "  " + ValidUtf8(stack.title) + ":";
     if (!stack.synthetic_leaf.empty()) out += " " + stack.synthetic_leaf;

@@ -35,9 +35,13 @@ std::string ThreadText(const std::string& name, int tid) {
 
 std::string Number(uint64_t value) { return std::to_string(value); }
 
+double ShareOf(uint64_t part_ns, uint64_t total_ns) {
+  return total_ns > 0 ? static_cast<double>(part_ns) / static_cast<double>(total_ns) : 0;
+}
+
 void AddStack(const StackShare& from, uint64_t total_ns, Finding* to) {
   FindingStack stack;
-  stack.share = total_ns > 0 ? static_cast<double>(from.cpu_ns) / static_cast<double>(total_ns) : 0;
+  stack.share = ShareOf(from.cpu_ns, total_ns);
   stack.title = PercentText(stack.share) + " of its CPU time";
   if (from.frames.empty()) {
     stack.synthetic_leaf = "[other stacks]";
@@ -53,9 +57,12 @@ std::string HotSentence(const HotEpisode& episode, uint64_t length_ns) {
   std::string text = ThreadText(episode.name, episode.key.tid);
   if (episode.key.pid != g_self.pid) text += " of pid " + std::to_string(episode.key.pid);
   text += episode.until_ns == 0 ? " has used " : " used ";
-  text += PercentText(episode.share()) + " of a core for " + SecondsText(length_ns);
-  if (episode.until_ns != 0) text += episode.ended ? "; it has ended" : "; it is calm again";
-  return text;
+  return text + PercentText(episode.share()) + " of a core for " + SecondsText(length_ns);
+}
+
+const char* HotOutcome(const HotEpisode& episode) {
+  if (episode.until_ns == 0) return "";
+  return episode.ended ? "; it has ended" : "; it is calm again";
 }
 
 }  // namespace
@@ -65,7 +72,8 @@ LiveFindings::LiveFindings(const ConfigStore* config, CpuCollector* cpu, LiveThr
       cpu_(cpu),
       threads_(threads),
       uses_(cpu),
-      stacks_(MonotonicNs(), [threads](uint64_t pc) { return threads->starts()->StartOf(pc); }),
+      starts_(cpu, threads),
+      stacks_(MonotonicNs(), [this](int pid, uint64_t pc) { return starts_.StartOf(pid, pc); }),
       locks_(g_self.pid, false, &store_),
       children_(cpu, &store_),
       cgroup_(CgroupCpuDirectory()),
@@ -97,11 +105,27 @@ const std::vector<Mapping>* LiveFindings::MappingsOf(int pid) const {
   return known != mappings_.end() ? &known->second : nullptr;
 }
 
+void LiveFindings::AddStacks(const ThreadKey& key, Finding* to) const {
+  const std::vector<StackShare> shares = stacks_.StacksOf(key.pid, key.tid);
+  uint64_t total_ns = 0;
+  for (const StackShare& share : shares) total_ns += share.cpu_ns;
+  for (size_t i = 0; i < std::min(shares.size(), kStacksShown); ++i) {
+    AddStack(shares[i], total_ns, to);
+  }
+  std::vector<FunctionShare> functions = stacks_.FunctionsOf(key.pid, key.tid);
+  std::erase_if(functions, [](const FunctionShare& function) {
+    return SyntheticFrameName(function.pc) != nullptr;
+  });
+  for (const FunctionShare& function : TellingFunctions(std::move(functions), total_ns)) {
+    to->functions.push_back(
+        {function.pc, ShareOf(function.cpu_ns, total_ns), ShareOf(function.own_ns, total_ns)});
+  }
+}
+
 void LiveFindings::PutHot(const HotEpisode& episode) {
   const ThreadKey& key = episode.key;
   RememberMappings(key.pid);
   stacks_.Hold(key.pid, key.tid, episode.since_ns);
-  const std::vector<StackShare> shares = stacks_.StacksOf(key.pid, key.tid);
   const uint64_t end_ns = episode.until_ns != 0 ? episode.until_ns : episode.last_ns;
   const uint64_t length_ns = end_ns - episode.since_ns;
   Finding finding;
@@ -112,19 +136,18 @@ void LiveFindings::PutHot(const HotEpisode& episode) {
   finding.since_ns = episode.since_ns;
   finding.until_ns = episode.until_ns;
   finding.sentence = HotSentence(episode, length_ns);
+  finding.outcome = HotOutcome(episode);
   finding.facts = {{"thread", episode.name},
                    {"tid", Number(key.tid)},
                    {"share_of_a_core", FormatDecimal(episode.share())},
                    {"cpu_seconds", FormatDecimal(static_cast<double>(episode.cpu_ns) / 1e9)},
                    {"thread_ended", episode.ended ? "yes" : "no"}};
-  uint64_t total_ns = 0;
-  for (const StackShare& share : shares) total_ns += share.cpu_ns;
-  for (size_t i = 0; i < std::min(shares.size(), kStacksShown); ++i) {
-    AddStack(shares[i], total_ns, &finding);
-  }
+  AddStacks(key, &finding);
   finding.next = "sonde cpu TARGET --by thread   |   sonde threads TARGET";
   store_.Put(std::move(finding));
-  if (episode.until_ns != 0) stacks_.Release(key.pid, key.tid);
+  if (episode.until_ns == 0) return;
+  stacks_.Release(key.pid, key.tid);
+  if (episode.ended) starts_.Forget(key.pid);
 }
 
 void LiveFindings::LookForHotThreads(uint64_t now_ns) {

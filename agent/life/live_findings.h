@@ -15,6 +15,7 @@
 #include "agent/life/child_watch.h"
 #include "agent/life/live_threads.h"
 #include "agent/life/lock_watch.h"
+#include "agent/life/starts_of_tree.h"
 #include "agent/life/thread_uses.h"
 #include "collectors/cgroup_cpu.h"
 #include "collectors/cpu.h"
@@ -45,6 +46,7 @@ class LiveFindings final : public FindingsSource {
  private:
   void LookForHotThreads(uint64_t now_ns);
   void PutHot(const HotEpisode& episode);
+  void AddStacks(const ThreadKey& key, Finding* to) const;
   void RememberMappings(int pid);
   void ForgetMappings();
   void LookForPressure(uint64_t now_ns);
@@ -57,6 +59,7 @@ class LiveFindings final : public FindingsSource {
   FindingStore store_;
   ThreadUses uses_;
   HotThreads hot_;
+  StartsOfTree starts_;
   HotStacks stacks_;
   HotProcess pressure_;
   LockWatch locks_;

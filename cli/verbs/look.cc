@@ -15,6 +15,7 @@
 #include "cli/render_findings.h"
 #include "cli/render_status.h"
 #include "cli/verbs/verbs.h"
+#include "profile/function_name.h"
 
 namespace sonde::cli {
 namespace {

@@ -18,6 +18,7 @@
 #include "cli/render_report.h"
 #include "cli/thread_cpu.h"
 #include "cli/verbs/verbs.h"
+#include "profile/function_name.h"
 
 namespace sonde::cli {
 namespace {

@@ -6,7 +6,7 @@
 // the last kBuckets are kept, and of a thread that is held, the sum of everything since. Memory: at
 // most kMaxThreads × (kBuckets + 1) × kMaxStacks stacks. A loop is sampled at each of its
 // instructions, so where there are more, those through the same functions become one; then the
-// lighter half goes into "other".
+// lighter half goes into "other", of which only the functions are known (hot_functions.h).
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "collectors/detectors/hot_functions.h"
 #include "collectors/fold_sink.h"
 
 namespace sonde {
@@ -32,8 +33,8 @@ class HotStacks : public FoldSink {
   static constexpr size_t kMaxThreads = 16;
   static constexpr size_t kMaxStacks = 64;
 
-  // Where the function that holds a pc begins; 0: not known.
-  using StartOf = std::function<uint64_t(uint64_t pc)>;
+  // Where the function of a process that holds a pc begins; 0: not known.
+  using StartOf = std::function<uint64_t(int pid, uint64_t pc)>;
 
   explicit HotStacks(uint64_t now_ns, StartOf start_of = {})
       : start_of_(std::move(start_of)), folded_ns_(now_ns) {}
@@ -50,12 +51,17 @@ class HotStacks : public FoldSink {
   // samples of a thread, if it is busy.
   [[nodiscard]] std::vector<StackShare> StacksOf(int pid, int tid) const;
   [[nodiscard]] std::vector<uint64_t> LastStackOf(int pid, int tid) const;
+  // All functions that take part, of a thread that is held; but for the lightest.
+  [[nodiscard]] std::vector<FunctionShare> FunctionsOf(int pid, int tid) const;
 
   // Bytes of the stacks that are kept.
   [[nodiscard]] size_t memory_bytes() const;
 
  private:
-  using Sums = std::map<std::vector<uint64_t>, uint64_t>;
+  struct Sums {
+    std::map<std::vector<uint64_t>, uint64_t> stacks;  // the empty one: "other"
+    FunctionSums functions;                            // of what is in "other"
+  };
   struct Bucket {
     uint64_t from_ns = 0;
     uint64_t to_ns = 0;
@@ -70,10 +76,12 @@ class HotStacks : public FoldSink {
   };
 
   [[nodiscard]] uint64_t BusiestButFew() const;
-  void AddTo(Sums* sums, const std::vector<uint64_t>& frames, uint64_t cpu_ns) const;
-  void MakeRoom(Sums* sums) const;
-  [[nodiscard]] std::vector<uint64_t> FunctionsOf(const std::vector<uint64_t>& frames) const;
-  [[nodiscard]] std::vector<StackShare> MergeByFunction(const Sums& sums) const;
+  void AddTo(int pid, Sums* sums, const std::vector<uint64_t>& frames, uint64_t cpu_ns) const;
+  void AddAll(int pid, Sums* sums, const Sums& more) const;
+  void MakeRoom(int pid, Sums* sums) const;
+  [[nodiscard]] std::vector<uint64_t> ByFunction(int pid,
+                                                 const std::vector<uint64_t>& frames) const;
+  [[nodiscard]] std::vector<StackShare> MergeByFunction(int pid, const Sums& sums) const;
 
   const StartOf start_of_;
   std::map<std::pair<int, int>, Thread> threads_;

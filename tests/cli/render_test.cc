@@ -29,19 +29,6 @@ TEST(Numbers, AreShortAndCarryTheirUnit) {
   EXPECT_EQ(UtcTime(1'000), "1970-01-01 00:00:01 UTC");
 }
 
-TEST(ShortFunctionName, DropsWhatDoesNotFitALine) {
-  EXPECT_EQ(ShortFunctionName("re::Backtrack(std::string const&, int)"), "re::Backtrack");
-  EXPECT_EQ(ShortFunctionName("void std::vector<int, std::allocator<int> >::push_back(int&&)"),
-            "std::vector::push_back");
-  EXPECT_EQ(ShortFunctionName("(anonymous namespace)::Spin(int)"), "(anonymous namespace)::Spin");
-  EXPECT_EQ(ShortFunctionName("Less::operator()(int, int) const"), "Less::operator()");
-  EXPECT_EQ(ShortFunctionName("operator<<(std::ostream&, Money)"), "operator<<");
-  EXPECT_EQ(ShortFunctionName("hot.part.0 [clone .cold]"), "hot.part.0");
-  EXPECT_EQ(ShortFunctionName("[signal blocked]"), "[signal blocked]");
-  EXPECT_EQ(ShortFunctionName("net/http.(*Server).Serve"), "net/http.(*Server).Serve");
-  EXPECT_EQ(ShortFunctionName("dictFind"), "dictFind");
-}
-
 TEST(Ellipsis, CountsColumnsNotBytes) {
   EXPECT_EQ(Ellipsis("äöü", 3), "äöü");
   EXPECT_EQ(Ellipsis("äöüß", 3), "äö…");
@@ -50,12 +37,6 @@ TEST(Ellipsis, CountsColumnsNotBytes) {
 
 TEST(Printable, MakesControlCharactersHarmless) {
   EXPECT_EQ(Printable("evil\033[31m\nname"), "evil?[31m?name");
-}
-
-TEST(ShortFunctionName, KeepsWhatIsNoCxx) {
-  for (const char* name : {"JS:*burn /srv/app.js:2:19", "<u64>::wrapping_add",
-                           "<alloc::vec::Vec<u8> as core::fmt::Debug>::fmt", "[signal blocked]"})
-    EXPECT_EQ(ShortFunctionName(name), name);
 }
 
 TEST(OneLineStack, KeepsTheLeafAndSaysThatMoreWasCut) {

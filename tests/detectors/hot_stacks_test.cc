@@ -82,8 +82,8 @@ TEST_F(HotStacksTest, AreBoundedWhateverIsBurnt) {
     EndSecond();
     if (second == 3) stacks_.Hold(7, 1, 0);
   }
-  const size_t bound =
-      HotStacks::kMaxThreads * (HotStacks::kBuckets + 1) * HotStacks::kMaxStacks * 128;
+  const size_t bound = HotStacks::kMaxThreads * (HotStacks::kBuckets + 1) *
+                       (HotStacks::kMaxStacks * 128 + FunctionSums::kMaxFunctions * 64);
   EXPECT_LT(stacks_.memory_bytes(), bound);
   uint64_t sum_ns = 0;
   for (const StackShare& share : stacks_.StacksOf(7, 1)) sum_ns += share.cpu_ns;
@@ -92,7 +92,7 @@ TEST_F(HotStacksTest, AreBoundedWhateverIsBurnt) {
 
 // 500 instructions of one function, and now and then one of another.
 TEST(HotStacks, ALoopIsOneStackHoweverManyInstructionsOfItAreSeen) {
-  HotStacks stacks(0, [](uint64_t pc) { return pc & ~uint64_t{0xfff}; });
+  HotStacks stacks(0, [](int, uint64_t pc) { return pc & ~uint64_t{0xfff}; });
   uint64_t now_ns = 0;
   const auto burn = [&](uint64_t leaf) {
     const std::vector<uint64_t> frames = {leaf, 0x700123};
@@ -116,6 +116,35 @@ TEST(HotStacks, ALoopIsOneStackHoweverManyInstructionsOfItAreSeen) {
   EXPECT_EQ(shares[0].frames[0] & ~uint64_t{0xfff}, 0x500000u);
   EXPECT_EQ(shares[0].cpu_ns, 9 * kSecond);
   EXPECT_EQ(shares[1].cpu_ns, kSecond);
+}
+
+// Each second 300 stacks, none twice, all but a tenth through one function: more than there is room
+// for.
+TEST(HotStacks, WhatHasNoRoomIsStillKnownByItsFunctions) {
+  HotStacks stacks(0, [](int, uint64_t pc) { return pc & ~uint64_t{0xfff}; });
+  uint64_t now_ns = 0;
+  for (uint64_t second = 0; second < 10; ++second) {
+    for (uint64_t i = 0; i < 300; ++i) {
+      const uint64_t middle = i % 10 == 0 ? 0x1000 : 0x2010;
+      const std::vector<uint64_t> frames = {0x100000 + (second * 300 + i) * 0x1000, middle, 0x3123};
+      FoldDelta delta;
+      delta.frames = frames;
+      delta.thread.pid = 7;
+      delta.thread.tid = 1;
+      delta.kind = Kind::kCpu;
+      delta.events = 1;
+      delta.amount = kSecond / 300;
+      stacks.OnDelta(delta);
+    }
+    stacks.OnFoldEnd(now_ns += kSecond);
+    stacks.Hold(7, 1, 0);
+  }
+  const auto functions = TellingFunctions(stacks.FunctionsOf(7, 1), 10 * kSecond);
+  ASSERT_GE(functions.size(), 2u);
+  EXPECT_EQ(functions[0].pc, 0x2000u);
+  EXPECT_NEAR(static_cast<double>(functions[0].cpu_ns), 9e9, 1e8);
+  EXPECT_EQ(functions[1].pc, 0x3000u);
+  EXPECT_NEAR(static_cast<double>(functions[1].cpu_ns), 10e9, 1e8);
 }
 
 }  // namespace

@@ -76,6 +76,7 @@ class FakeSources final : public AgentSources {
   void On() override { Switch(true); }
   ThreadsSource* Threads() override { return &threads_; }
   FindingsSource* Findings() override { return &findings_; }
+  FindingStore& findings() { return findings_.store(); }
   CreatorsSource* Creators() override { return &creators_; }
   FakeCreators& creators() { return creators_; }
   ContentionSource* Contention() override { return &contention_; }

@@ -67,8 +67,9 @@ def favour(process):
         pass
 
 
-def check_finding(lab, label, pid, tid, function, active, least=0.5):
-    """`sonde hot` names the thread of the process, whether it goes on, and the function with its share."""
+def check_finding(lab, label, pid, tid, function, active, least=0.5, said=""):
+    """`sonde hot` names the thread of the process, whether it goes on, and the function with its share, in its sentence
+    one that matches `said`."""
     if not lab.agent:
         return
     check = HotCheck(label, kind="sonde hot")
@@ -88,19 +89,18 @@ def check_finding(lab, label, pid, tid, function, active, least=0.5):
         check.problems.append(f"exit {done.returncode}, no finding for pid {pid} tid {tid}: {done.stdout[:1500]}")
         return
     finding = found[0]
-    share = sum(stack.get("share", 0) for stack in finding["stacks"]
-                if any(re.search(function, frame["function"]) for frame in stack["frames"]))
+    share = max((row["share"] for row in finding["functions"] if re.search(function, row["function"])), default=0)
     text = f"{finding['sentence']}; {function} {share:.0%}"
-    right = share >= least and finding["active"] == active
+    right = share >= least and finding["active"] == active and re.search(said, finding["sentence"])
     (check.found if right else check.problems).append(text)
 
 
-def check_later(lab, label, pid, tid, function, least=0.5):
+def check_later(lab, label, pid, tid, function, least=0.5, said=""):
     """The same after it has ended, and after the pause."""
     if lab.agent:
         lab.wait_for(lambda: not any(f["active"] for f in findings() if f["facts"].get("tid") == str(tid)), 20)
         time.sleep(PAUSE_S)
-    check_finding(lab, f"{label}, {PAUSE_S:.0f} s later" if PAUSE_S else label, pid, tid, function, False, least)
+    check_finding(lab, f"{label}, {PAUSE_S:.0f} s later" if PAUSE_S else label, pid, tid, function, False, least, said)
 
 
 def findings():
