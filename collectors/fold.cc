@@ -186,6 +186,7 @@ bool Folder::FoldLiveGroup(const LiveSlots& group) {
   bool taken = false;
   uint32_t live_process = UINT32_MAX;
   for (uint32_t i = group.first; i < group.last; ++i) {
+    if (IsFreeLiveKey(region_.live_keys[i].Load())) continue;  // most are
     uint32_t process = 0;
     StackId stack;
     uint64_t word = 0;

@@ -186,13 +186,21 @@ void FoldCounts::DropUnusedThreads() {
   sums_ = std::move(sums);
 }
 
+FoldCounts::Entry FoldCounts::EntryOf(const Key& key, const Sum& sum) const {
+  return {stacks_->frames(key.stack),
+          key.stack,
+          stacks_->hash(key.stack),
+          stacks_->flags(key.stack),
+          key.thread,
+          key.kind,
+          sum.events,
+          sum.amount};
+}
+
 std::vector<FoldCounts::Entry> FoldCounts::Entries() const {
   std::vector<Entry> entries;
   entries.reserve(sums_.size());
-  for (const auto& [key, sum] : sums_) {
-    entries.push_back({stacks_->frames(key.stack), key.stack, stacks_->hash(key.stack),
-                       stacks_->flags(key.stack), key.thread, key.kind, sum.events, sum.amount});
-  }
+  ForEach([&](const Entry& entry) { entries.push_back(entry); });
   return entries;
 }
 

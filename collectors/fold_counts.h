@@ -81,6 +81,11 @@ class FoldCounts {
     uint64_t amount;
   };
   [[nodiscard]] std::vector<Entry> Entries() const;
+  [[nodiscard]] size_t size() const { return sums_.size(); }
+  template <class Visit>
+  void ForEach(const Visit& visit) const {
+    for (const auto& [key, sum] : sums_) visit(EntryOf(key, sum));
+  }
   [[nodiscard]] std::span<const FoldThread> threads() const { return threads_; }
   [[nodiscard]] std::vector<FoldLoss> Losses() const;
 
@@ -108,6 +113,7 @@ class FoldCounts {
     }
   };
 
+  [[nodiscard]] Entry EntryOf(const Key& key, const Sum& sum) const;
   uint32_t ThreadIndex(const FoldThread& thread);
   void GiveUp(std::unordered_map<Key, Sum, KeyHash>::const_iterator entry);
   void DropUnusedThreads();

@@ -58,23 +58,25 @@ class HashedPlaces {
 };
 
 // What is live on the stacks of a reading that something was allocated on, which is nearly all of
-// it: such a stack is found by its name, without a look at its frames.
+// it: such a stack is found by what the region calls it, without a look at its frames.
 class LiveOfStacks {
  public:
-  // `names`: what the region calls each of `stacks`.
-  LiveOfStacks(std::vector<HeapStack>* stacks, std::vector<StackId> names)
-      : stacks_(*stacks), names_(std::move(names)), sums_(names_.size()), places_(names_.size()) {
-    for (uint32_t i = 0; i < names_.size(); ++i) {
-      if (names_[i] == kNoStack) continue;
-      places_.Find(names_[i].index, [](uint32_t) { return false; }) = i + 1;
+  // `names`: of each of `stacks`.
+  LiveOfStacks(const std::vector<HeapStack>& stacks, const std::vector<StackId>& names)
+      : places_(names.size()) {
+    sums_.reserve(names.size());
+    for (uint32_t i = 0; i < names.size(); ++i) {
+      sums_.push_back({names[i], stacks[i].pid, stacks[i].kind});
+      if (names[i] == kNoStack) continue;
+      places_.Find(names[i].index, [](uint32_t) { return false; }) = i + 1;
     }
   }
 
   // False: it is on none of them.
   bool Add(const LiveBlock& block, int32_t pid, double weight) {
     const uint32_t place = places_.Find(block.stack.index, [&](uint32_t at) {
-      const HeapStack& stack = stacks_[at];
-      return names_[at] == block.stack && stack.pid == pid && stack.kind == block.kind;
+      const Sum& sum = sums_[at];
+      return sum.name == block.stack && sum.pid == pid && sum.kind == block.kind;
     });
     if (place == 0) return false;
     sums_[place - 1].objects += weight;
@@ -82,20 +84,22 @@ class LiveOfStacks {
     return true;
   }
 
-  void Tell() {
+  // `stacks`: as they were given.
+  void TellTo(std::vector<HeapStack>* stacks) const {
     for (size_t i = 0; i < sums_.size(); ++i) {
-      stacks_[i].inuse_objects = Rounded(sums_[i].objects);
-      stacks_[i].inuse_bytes = Rounded(sums_[i].bytes);
+      (*stacks)[i].inuse_objects = Rounded(sums_[i].objects);
+      (*stacks)[i].inuse_bytes = Rounded(sums_[i].bytes);
     }
   }
 
  private:
-  struct Sum {
+  struct Sum {  // in one piece: blocks come in no order
+    StackId name;
+    int32_t pid;
+    Kind kind;
     double objects = 0;
     double bytes = 0;
   };
-  std::vector<HeapStack>& stacks_;
-  const std::vector<StackId> names_;
   std::vector<Sum> sums_;
   HashedPlaces places_;
 };
@@ -184,7 +188,7 @@ void HeapCollector::OnDelta(const FoldDelta& delta) {
     allocated_.objects += delta.events;
     allocated_.bytes += delta.amount;
   }
-  if (memory_bytes() + FoldCounts::BytesFor(delta) > kMaxTotalsBytes) totals_.ShedLightHalf();
+  if (memory_bytes() + FoldCounts::BytesFor(delta) > max_totals_bytes_) totals_.ShedLightHalf();
   LearnName(totals_.Add(delta), delta.stack);
 }
 
@@ -211,6 +215,7 @@ void HeapCollector::ForEachLive(const Visit& visit) const {
   for (LiveSlots slots = NextLiveGroup(region_, 0); slots.first < slots.last;
        slots = NextLiveGroup(region_, slots.last)) {
     for (uint32_t i = slots.first; i < slots.last; ++i) {
+      if (IsFreeLiveKey(region_.live_keys[i].Load())) continue;  // most are
       LiveBlock block;
       uint64_t word = 0;
       if (ReadLive(region_, i, &block, &word)) visit(block);
@@ -287,11 +292,10 @@ HeapReading HeapCollector::Read(const LiveFilter& filter) const {
 // Returns what the region calls them.
 std::vector<StackId> HeapCollector::AddAllocated(HeapReading* reading) const {
   const auto threads = totals_.threads();
-  const std::vector<FoldCounts::Entry> entries = totals_.Entries();
   std::vector<StackId> names;
-  names.reserve(entries.size());
-  reading->stacks.reserve(entries.size());
-  for (const FoldCounts::Entry& entry : entries) {
+  names.reserve(totals_.size());
+  reading->stacks.reserve(totals_.size());
+  totals_.ForEach([&](const FoldCounts::Entry& entry) {
     HeapStack& stack = reading->stacks.emplace_back();
     stack.frames = stacks_.Share(entry.stack);
     stack.flags = entry.flags;
@@ -300,14 +304,14 @@ std::vector<StackId> HeapCollector::AddAllocated(HeapReading* reading) const {
     stack.alloc_objects = static_cast<int64_t>(entry.events);
     stack.alloc_bytes = static_cast<int64_t>(entry.amount);
     names.push_back(entry.stack < names_.size() ? names_[entry.stack] : kNoStack);
-  }
+  });
   return names;
 }
 
 // `names`: of the stacks that the reading has.
-void HeapCollector::AddLive(const LiveFilter& filter, std::vector<StackId> names,
+void HeapCollector::AddLive(const LiveFilter& filter, const std::vector<StackId>& names,
                             HeapReading* reading) const {
-  LiveOfStacks known(&reading->stacks, std::move(names));
+  LiveOfStacks known(reading->stacks, names);
   PidOfSlot pid_of(region_);
   std::vector<LiveSum> others;
   double bytes = 0, bytes_by_interval = 0;
@@ -322,7 +326,7 @@ void HeapCollector::AddLive(const LiveFilter& filter, std::vector<StackId> names
     ++(block.kind == Kind::kMmap ? reading->mapping_samples : reading->live_samples);
   });
   if (bytes > 0) reading->mean_interval = static_cast<uint32_t>(bytes_by_interval / bytes);
-  known.Tell();
+  known.TellTo(&reading->stacks);
   LiveSum::AddUp(&others);
   for (const LiveSum& sum : others) AddOther(sum, reading);
 }

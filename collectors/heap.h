@@ -4,10 +4,11 @@
 //
 // Both are estimates of everything from the sampled blocks (collectors/safe/heap_math.h). Blocks
 // from before the switch, and of before a fork in a child, are in neither. Memory: below
-// kMaxTotalsBytes for the sums and kMaxPeakBytes for the peak; when they are used up the lighter
+// max_totals_bytes() for the sums and kMaxPeakBytes for the peak; when they are used up the lighter
 // half of the stacks, of the peak the lightest, is given up and counted as lost.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -58,14 +59,17 @@ struct LiveFilter {
 
 class HeapCollector : public FoldSink {
  public:
-  static constexpr size_t kMaxTotalsBytes = 3 << 20;
+  // Of the sums; of a large region, which has more stacks to tell apart, an eighth.
+  static constexpr size_t kUsualTotalsBytes = 3 << 20;
   static constexpr size_t kMaxPeakBytes = 1 << 20;
   // A new peak is kept when it is higher than the last by one of these: so what is kept may be
   // lower than the truth by as much, and by what came and went between two folds.
   static constexpr double kPeakStep = 0.05;
   static constexpr double kPeakStepBytes = 64 << 20;
 
-  explicit HeapCollector(const Region& region) : region_(region) {}
+  explicit HeapCollector(const Region& region)
+      : region_(region),
+        max_totals_bytes_(std::max<size_t>(kUsualTotalsBytes, RegionBytes(region.counts) / 8)) {}
 
   // Everything begins anew: sums, losses, and of the live table only what is born from now on.
   // Entries of `process` go: what became of its blocks meanwhile, nobody saw. Its sampler is off.
@@ -91,6 +95,7 @@ class HeapCollector : public FoldSink {
     double bytes = 0;
   };
   [[nodiscard]] LiveTotals Live() const;
+  [[nodiscard]] size_t max_totals_bytes() const { return max_totals_bytes_; }
   [[nodiscard]] size_t memory_bytes() const {
     return totals_.memory_bytes() + stacks_.memory_bytes() + names_.capacity() * sizeof(StackId);
   }
@@ -115,10 +120,12 @@ class HeapCollector : public FoldSink {
   void TakePeak(double bytes, uint64_t now_ns);
   void LearnName(uint32_t stack, StackId name);
   std::vector<StackId> AddAllocated(HeapReading* reading) const;
-  void AddLive(const LiveFilter& filter, std::vector<StackId> names, HeapReading* reading) const;
+  void AddLive(const LiveFilter& filter, const std::vector<StackId>& names,
+               HeapReading* reading) const;
   void AddOther(const LiveSum& sum, HeapReading* reading) const;
 
   const Region region_;
+  const size_t max_totals_bytes_;
   uint64_t since_ns_ = 0;
   uint32_t since_ticks_ = 0;
   InternedStacks stacks_;

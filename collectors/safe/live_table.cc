@@ -7,6 +7,7 @@ namespace sonde {
 namespace {
 
 enum class LiveState : uint8_t { kFree = 0, kWriting = 1, kLive = 2, kHeld = 3 };
+static_assert(IsFreeLiveKey(uint64_t{static_cast<uint8_t>(LiveState::kFree)} << 62));
 
 constexpr int kMaxAttempts = 4;
 constexpr int kMaxResizeAttempts = 64;  // giving up would leave pages that are gone

@@ -58,6 +58,9 @@ struct LiveBlock {
 
 inline constexpr uint32_t kNoLive = UINT32_MAX;
 
+// Async-signal-safe. Of the word of a key, for walks over the whole table.
+constexpr bool IsFreeLiveKey(uint64_t word) { return word >> 62 == 0; }
+
 // An entry, until it is freed.
 struct LiveName {
   uint32_t index = kNoLive;
