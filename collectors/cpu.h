@@ -56,6 +56,7 @@ class CpuCollector : private FoldSink, private FinishedSamples {
   void RemoveReader(FoldSink* reader);
 
   // The host is making threads, and waits for nothing.
+  void SpareThreadsThatBlock() { sweep_.SpareThreadsThatBlock(); }
   void ExpectNewThreads(uint64_t now_ns) { sweep_.ExpectNewThreads(now_ns); }
 
   // Sweeps, folds and refreshes what is due.

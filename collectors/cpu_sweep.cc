@@ -45,6 +45,10 @@ void CpuSweep::SetRate(int hz, int signal) {
 }
 
 void CpuSweep::Arm(int tid, const HostThread& thread, Timed* timed) {
+  if (spares_blockers_ && threads_.HasBlocked(tid, signal_)) {
+    timed->blocked_until_ns = thread.last_seen_ns + kBlockedPauseNs;
+    return;
+  }
   if (!timed->id.valid) timed->id = ClaimThread(region_, process_, tid, thread.last_seen_ns);
   if (!timed->id.valid) return;
   char name[16] = {};

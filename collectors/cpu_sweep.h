@@ -35,6 +35,10 @@ class CpuSweep {
 
   CpuSweep(const Region& region, ProcessId process, int agent_tid);
 
+  // From now on a thread that has our signal blocked gets no timer at all, not even to try: the
+  // host reads signals from a descriptor, and would read ours.
+  void SpareThreadsThatBlock() { spares_blockers_ = true; }
+
   // Samples a second of CPU time, 1 … 1000, and the signal to use; hz 0 stops every timer. Timers
   // in place change their period at once.
   void SetRate(int hz, int signal);
@@ -98,6 +102,7 @@ class CpuSweep {
   std::unordered_map<int, Timed> timed_;
   uint64_t period_ns_ = 0;
   int signal_ = 0;
+  bool spares_blockers_ = false;
   SweepBudget budget_;
   uint64_t next_ns_ = 0;
   uint64_t refused_ = 0;

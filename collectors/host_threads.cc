@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include <cstddef>
+#include <string>
 
 #include "collectors/safe/sys.h"
 
@@ -36,6 +37,21 @@ struct LinuxDirent64 {
 };
 
 }  // namespace
+
+bool HostThreads::HasBlocked(int tid, int signal) const {
+  const std::string path = std::to_string(tid) + "/status";
+  const long fd = sys::Call(SYS_openat, task_fd_, path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (sys::Failed(fd)) return false;
+  char text[4096];
+  const long size = sys::Call(SYS_read, fd, text, sizeof(text) - 1);
+  sys::Call(SYS_close, fd);
+  if (sys::Failed(size)) return false;
+  text[size] = 0;
+  constexpr char kName[] = "\nSigBlk:\t";
+  const char* mask = strstr(text, kName);
+  if (mask == nullptr) return false;
+  return (strtoull(mask + sizeof(kName) - 1, nullptr, 16) >> (signal - 1) & 1) != 0;
+}
 
 bool ThreadCpuTime(int tid, uint64_t* ns) { return ReadClock(CpuClock(tid, true), ns); }
 

@@ -40,6 +40,9 @@ class HostThreads {
   // The same for one thread, without the list; null, and forgotten, when it has ended.
   const HostThread* RefreshOne(int tid, uint64_t now_ns);
 
+  // Whether the thread has that signal blocked now; false also where it cannot be told.
+  [[nodiscard]] bool HasBlocked(int tid, int signal) const;
+
   [[nodiscard]] const std::unordered_map<int, HostThread>& threads() const { return threads_; }
 
  private:

@@ -138,22 +138,24 @@ size_t AlternateStackNeeded() {
   return (frame != 0 ? frame : kLargestFrame) + kOurs;
 }
 
-int CountSignals(const sigset_t& set) {
+uint64_t WordOf(const sigset_t& set) {
   uint64_t word = 0;
   memcpy(&word, &set, sizeof word);
-  return __builtin_popcountll(word);
+  return word;
 }
-
-// A set of a few signals that names ours is a host that wants it; a set of nearly all is one that
-// wants any.
-constexpr int kFewSignals = 31;
 
 // Whether the set still holds a signal of ours, after giving it up where the host wants it.
 bool MayHoldOurs(const sigset_t* set) {
   const int ours = g_our_signal.load(std::memory_order_relaxed);
   if (ours == 0 || set == nullptr || sigismember(set, ours) != 1) return false;
-  if (CountSignals(*set) <= kFewSignals) sonde::life::VacateSignal(ours);
+  if (__builtin_popcountll(WordOf(*set)) <= sonde::life::kFewSignals)
+    sonde::life::VacateSignal(ours);
   return g_our_signal.load(std::memory_order_relaxed) == ours;
+}
+
+// Also before there is a signal of ours.
+void NoteDescriptor(const sigset_t* set) {
+  if (set != nullptr && sonde::life::OwnsState()) sonde::life::NoteSignalDescriptor(WordOf(*set));
 }
 
 }  // namespace
@@ -229,6 +231,7 @@ SONDE_EXPORT int sigwait(const sigset_t* __restrict set, int* __restrict signal)
 }
 
 SONDE_EXPORT int signalfd(int fd, const sigset_t* mask, int flags) noexcept {
+  NoteDescriptor(mask);
   if (!MayHoldOurs(mask)) return real_signalfd.get()(fd, mask, flags);
   sigset_t without = *mask;
   sigdelset(&without, g_our_signal.load(std::memory_order_relaxed));

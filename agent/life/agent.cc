@@ -244,6 +244,7 @@ void Agent::Tick(uint64_t now_ns) {
     listeners_.YieldPort();
   config_.Tick(http::NowMs());
   KeepSignal();
+  if (HostReadsAnySignal()) cpu_.SpareThreadsThatBlock();
   ApplySettings();
   ConfigureCreators(now_ns);
   ConfigureWall(now_ns);

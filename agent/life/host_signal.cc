@@ -56,6 +56,7 @@ constinit State g_state{};
 // Signals that the host once wanted. Never taken again: between giving one back and the host's own
 // call there is a moment in which it looks free.
 constinit std::atomic<uint64_t> g_wanted_by_host{0};
+constinit std::atomic<bool> g_any_is_read{false};
 
 long KernelSigactionCall(int signal, const KernelSigaction* set, KernelSigaction* old) {
   return sys::Call(SYS_rt_sigaction, signal, set, old, 8L);
@@ -182,6 +183,20 @@ bool SignalWasTaken() {
   KernelSigaction now{};
   return !sys::Failed(KernelSigactionCall(signal, nullptr, &now)) &&
          now.handler != reinterpret_cast<void*>(g_state.handler);
+}
+
+void NoteSignalDescriptor(uint64_t signals) {
+  if (__builtin_popcountll(signals) <= kFewSignals) {
+    g_wanted_by_host.fetch_or(signals, std::memory_order_acq_rel);
+  } else {
+    g_any_is_read.store(true, std::memory_order_release);
+  }
+}
+
+bool HostReadsAnySignal() { return g_any_is_read.load(std::memory_order_acquire); }
+
+bool IsOurRestorer(const void* restorer) {
+  return restorer == reinterpret_cast<const void*>(&sonde_sigreturn);
 }
 
 void HostDisposition(const struct sigaction* set, struct sigaction* old) {

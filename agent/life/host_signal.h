@@ -30,6 +30,10 @@ struct KernelSigaction {
 
 using SignalHandler = void (*)(int, siginfo_t*, void*);
 
+// A set of a few signals that names ours is a host that wants it; a set of nearly all is one that
+// wants any.
+inline constexpr int kFewSignals = 31;
+
 // 0: none held. The word that signal hooks read.
 extern std::atomic<int> g_our_signal;
 
@@ -60,6 +64,15 @@ void SendWake(int tid);
 // The same from inside our handler, where every signal is blocked: does nothing when another thread
 // is about to change who has the signal. Async-signal-safe.
 void TrySendWake(int tid);
+
+// The host makes a descriptor that such signals are read from. A few are its own and never taken;
+// nearly all of them: a pending one of ours would be read, so threads that block it are not armed.
+// Async-signal-safe.
+void NoteSignalDescriptor(uint64_t signals);
+bool HostReadsAnySignal();
+
+// Whether handlers that return to this are ours.
+bool IsOurRestorer(const void* restorer);
 
 // What the host believes of our signal; `set` (when not null) replaces it and must be a SIG_DFL
 // disposition.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/self_timer.h"
 
+#include <signal.h>
 #include <sys/prctl.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "agent/life/tree.h"
 #include "collectors/safe/cpu_timers.h"
 #include "collectors/safe/region.h"
+#include "collectors/safe/signal_block.h"
 #include "collectors/safe/sys.h"
 
 namespace sonde::life {
@@ -47,11 +49,20 @@ void Arm(int tid, ThreadId thread, uint64_t period_ns, uint32_t weight) {
              g_our_signal.load(std::memory_order_acquire), weight);
 }
 
+// A descriptor of the host would read what is pending for this thread.
+bool WouldBeRead() {
+  uint64_t blocked = 0;
+  const int signal = g_our_signal.load(std::memory_order_acquire);
+  if (signal == 0 || !HostReadsAnySignal()) return false;
+  sys::Call(SYS_rt_sigprocmask, SIG_BLOCK, 0L, &blocked, 8L);
+  return (blocked & SignalBit(signal)) != 0;
+}
+
 // The period to arm with, 0 when the calling thread is not to have a timer.
 uint64_t PeriodFor(int tid) {
   if (!Collecting()) return 0;
   ReapNowAndThen();
-  const bool may = !IsForbidden(tid) && TimersHeld() < TreeTimerLimit();
+  const bool may = !IsForbidden(tid) && !WouldBeRead() && TimersHeld() < TreeTimerLimit();
   return may ? TreePeriodNs().load(std::memory_order_relaxed) : 0;
 }
 

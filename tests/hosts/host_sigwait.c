@@ -82,6 +82,29 @@ HOST_CASE(signalfd_on_every_signal, prof_storm, fast) {
   return 0;
 }
 
+static int early_descriptor = -1;
+
+// Before an agent can have chosen a signal.
+__attribute__((constructor)) static void MakeEarly(int argc, char** argv) {
+  if (argc < 2 || strcmp(argv[1], "signalfd_made_before_anything_else") != 0) return;
+  const sigset_t all = BlockAll();
+  early_descriptor = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+HOST_CASE(signalfd_made_before_anything_else, prof_storm, fast) {
+  struct signalfd_siginfo info;
+  int read_ones = 0;
+  for (int i = 0; i < 30; i++) {
+    MakePending(0);
+    read_ones += read(early_descriptor, &info, sizeof info) > 0;
+  }
+  Say("signals read: %d", read_ones);
+  MakePending(SIGTERM);
+  const ssize_t size = read(early_descriptor, &info, sizeof info);
+  Say("signalfd: %zd signal %u", size, info.ssi_signo);
+  return 0;
+}
+
 HOST_CASE(sigpending_shows_only_ours, prof_storm, fast) {
   BlockAll();
   for (int i = 0; i < 10; i++) {
