@@ -8,6 +8,7 @@
 #include "agent/life/errno_saver.h"
 #include "agent/life/foreign_filter.h"
 #include "agent/life/fork.h"
+#include "agent/life/handler_frames.h"
 #include "agent/life/off_line.h"
 #include "agent/life/run_dir.h"
 #include "agent/life/self.h"
@@ -23,7 +24,7 @@ namespace sonde::life {
 namespace {
 
 constexpr uint64_t kAgeOfServiceNs = 1'000'000'000;
-constexpr uint64_t kChildCheckEveryNs = 500'000'000;
+constexpr uint64_t kCheckEveryNs = 500'000'000;
 
 bool MayStartNow() {
   switch (g_self.start) {
@@ -46,41 +47,55 @@ const char* WhyNot() {
   return nullptr;
 }
 
-bool StartEverything() {
+enum class Started { kYes, kNo, kNotNow };
+
+Started StartEverything() {
   const char* why = WhyNot();
   if (why != nullptr) {
     SayOff(why);
-    return false;
+    return Started::kNo;
   }
+  if (g_self.start != Start::kAtLoad && MayBeInHandler()) return Started::kNotNow;
+  g_self.role = Role::kRoot;
   SondeResolveHooks();
   const Settings& settings = g_self.environment.settings;
   const bool started =
       MapGate() && CreateTree(static_cast<uint64_t>(settings.region_bytes), settings.dir.data) &&
       StartAgentThread();
   if (!started) SayOff("no memory for its tables, or no thread");
-  return started;
+  return started ? Started::kYes : Started::kNo;
+}
+
+// At most so often: what does not help now may help later.
+bool IsDueAgain() {
+  const uint64_t now = CoarseNs();
+  if (now - g_self.last_check_ns < kCheckEveryNs) return false;
+  g_self.last_check_ns = now;
+  return true;
 }
 
 // One thread does it; others go on meanwhile.
 void Activate() {
   Phase expected = Phase::kWaiting;
-  if (!g_phase.compare_exchange_strong(expected, Phase::kActivating)) return;
-  g_trigger_wanted.store(false, std::memory_order_relaxed);
-  g_self.role = Role::kRoot;
+  if (!IsDueAgain() || !g_phase.compare_exchange_strong(expected, Phase::kActivating)) return;
+  const Started started = StartEverything();
   Phase activating = Phase::kActivating;
-  if (!StartEverything()) return g_phase.store(Phase::kDormant, std::memory_order_release);
+  if (started == Started::kNotNow) {
+    g_phase.compare_exchange_strong(activating, Phase::kWaiting);
+    return;
+  }
+  g_trigger_wanted.store(false, std::memory_order_relaxed);
+  if (started == Started::kNo) return g_phase.store(Phase::kDormant, std::memory_order_release);
   // Meanwhile another thread may have made us dormant (seccomp).
   if (!g_phase.compare_exchange_strong(activating, Phase::kActive)) StandDown();
 }
 
 // A forked child whose agent is gone (the parent daemonised it and ended) takes the tree over.
 void ConsiderTakingOver() {
-  const uint64_t now = CoarseNs();
-  if (now - g_self.last_check_ns < kChildCheckEveryNs) return;
-  g_self.last_check_ns = now;
+  if (!IsDueAgain()) return;
   static constinit std::atomic<bool> under_way{false};
   if (under_way.exchange(true, std::memory_order_acquire)) return;
-  if (OwnsState() && AgentIsGone()) TakeOver();
+  if (OwnsState() && AgentIsGone() && !MayBeInHandler()) TakeOver();
   under_way.store(false, std::memory_order_release);
 }
 

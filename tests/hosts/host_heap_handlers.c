@@ -2,6 +2,9 @@
 // Hosts whose signal handlers allocate, or leave what they interrupted.
 #include <errno.h>
 #include <link.h>
+#include <malloc.h>
+#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -43,6 +46,41 @@ HOST_CASE(handlers_that_allocate, malloc_errno_changer, fast) {
     free(nothing);
   }
   Say("kept %d", kept);
+  return 0;
+}
+
+static volatile sig_atomic_t polls;
+
+static void PollInHandler(int sig) {
+  (void)sig;
+  polls++;
+  poll(NULL, 0, 0);
+}
+
+static void* WaitForEver(void* unused) {
+  (void)unused;
+  for (;;) SleepMs(1000);
+  return NULL;
+}
+
+// poll is permitted in handlers, and here it is the first call of a service with threads that
+// waits: at its second second, in the middle of malloc's own code, whose lock is held.
+HOST_CASE(handlers_that_poll_in_the_middle_of_malloc, poll_allocator, fast) {
+  pthread_t thread;
+  pthread_create(&thread, NULL, WaitForEver, NULL);
+  enum { kBlocks = 20000 };
+  static void* blocks[kBlocks];
+  for (int i = 0; i < kBlocks; i++) blocks[i] = malloc(3000);
+  for (int i = 0; i < kBlocks; i += 2) free(blocks[i]);
+  SleepMs(1100);
+  const struct sigaction action = {.sa_handler = PollInHandler, .sa_flags = SA_RESTART};
+  sigaction(SIGALRM, &action, NULL);
+  const struct itimerval often = {{0, 2000}, {0, 2000}}, never = {{0, 0}, {0, 0}};
+  setitimer(ITIMER_REAL, &often, NULL);
+  const int64_t end = WallMs() + 700;
+  while (WallMs() < end) mallinfo2();
+  setitimer(ITIMER_REAL, &never, NULL);
+  Say("handlers polled: %d", polls > 10);
   return 0;
 }
 
