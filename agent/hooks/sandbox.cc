@@ -4,10 +4,12 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "agent/hooks/hook.h"
+#include "agent/hooks/tracing.h"
 #include "agent/life/host_signal.h"
 #include "agent/life/yield.h"
 #include "collectors/safe/sys.h"
@@ -72,7 +74,7 @@ constexpr int kSpecialPrctls[] = {PR_SET_KEEPCAPS,   PR_SET_SECCOMP,      PR_CAP
 constexpr int kSpecialSyscalls[] = {SYS_seccomp,   SYS_prctl,    SYS_rt_sigaction, SYS_capset,
                                     SYS_unshare,   SYS_setns,    SYS_setuid,       SYS_setgid,
                                     SYS_setreuid,  SYS_setregid, SYS_setgroups,    SYS_setresuid,
-                                    SYS_setresgid, SYS_setfsuid, SYS_setfsgid};
+                                    SYS_setresgid, SYS_setfsuid, SYS_setfsgid,     SYS_ptrace};
 
 template <size_t kCount>
 constexpr auto MarkAll(const int (&numbers)[kCount]) {
@@ -102,6 +104,9 @@ bool BeforeSpecialSyscall(long number, long a, long b) {
     case SYS_prctl:
       if (static_cast<int>(a) == PR_SET_SECCOMP) BeforeSeccomp();
       return static_cast<int>(a) != PR_SET_SECCOMP && IsSpecialPrctl(static_cast<int>(a));
+    case SYS_ptrace:
+      if (a == PTRACE_TRACEME) sonde::hooks::BeforeBeingTraced();
+      return false;
     case SYS_rt_sigaction:
       if (b != 0 && a != 0 && a == sonde::life::g_our_signal.load(std::memory_order_relaxed)) {
         sonde::life::VacateSignal(static_cast<int>(a));

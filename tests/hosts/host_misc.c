@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -225,6 +226,34 @@ HOST_CASE(traced_by_its_parent, tgkill_storm_in_children, fast) {
   }
   Say("SIGUSR1 seen %d, foreign %d", usr1, foreign);
   SayStatus("traced child", status);
+  return 0;
+}
+
+static int AskForATracer(void* raw) {
+  Burn(60);
+  if (raw != NULL) {
+    syscall(SYS_ptrace, PTRACE_TRACEME, 0, NULL, NULL);
+  } else {
+    ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+  }
+  Burn(100);
+  return 13;
+}
+
+// Who asks to be traced only to learn whether it is already has a parent that knows nothing of it:
+// the first signal would stop it for good.
+HOST_CASE(traced_by_nobody, tgkill_storm_in_children, fast) {
+  for (int raw = 0; raw < 2; raw++) {
+    const pid_t pid = fork();
+    if (pid == 0) _exit(AskForATracer(raw != 0 ? &raw : NULL));
+    int status = 0, stops = 0;
+    while (waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
+      stops++;
+      ptrace(PTRACE_CONT, pid, NULL, NULL);
+    }
+    Say("stopped %d times", stops);
+    SayStatus("child", status);
+  }
   return 0;
 }
 
