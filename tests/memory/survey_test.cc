@@ -100,8 +100,9 @@ TEST(KindOf, EachSortOfLine) {
   EXPECT_EQ(KindOf("/dev/nvidia0", true, 4), RegionKind::kIgnored);
 }
 
-// The sanitizer's shadow of 15 TiB grows during the survey, and is looked through page by page.
-#if defined(__SANITIZE_ADDRESS__)
+// The sanitizer's shadow of 15 TiB or more grows during the survey, and is looked through page by
+// page; the thread sanitizer's for longer than a test may take.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kHasShadow = true;
 #else
 constexpr bool kHasShadow = false;
@@ -129,6 +130,7 @@ TEST(SurveyMemory, PartsAddUpToWhatTheKernelCalls_RSS) {
 }
 
 TEST(SurveyMemory, WithoutPagemapPartsAddUpToo) {
+  if (kHasShadow) GTEST_SKIP() << "the sanitizer's own is looked through, too";
   const Mapping anonymous(40 * kMiB);
   memset(anonymous.at(), 1, 40 * kMiB);
   ProcessMemory memory;
@@ -169,6 +171,7 @@ TEST(SurveyMemory, WhatTheBudgetDidNotSufficeForIsToldApart) {
 
 // A thread that blocks shows its stack pointer; its stack has a guard below.
 TEST(SurveyMemory, ThreadStacksAreToldFromOtherMemory) {
+  if (kHasShadow) GTEST_SKIP() << "the sanitizer's own is looked through, too";
   struct Shared {
     pthread_barrier_t begun, ended;
     uint64_t stack_pointer = 0;
