@@ -47,7 +47,8 @@ std::vector<std::string> Texts() {
   std::ifstream self("/proc/self/exe", std::ios::binary);
   std::string code{std::istreambuf_iterator<char>(self), {}};
   code.resize(std::min<size_t>(code.size(), 3'000'000 / kShorter));
-  return {"", "x", std::string(3'000'000 / kShorter, 'a'), words, noise, words + noise + words, code};
+  return {"",  "x", std::string(3'000'000 / kShorter, 'a'), words, noise, words + noise + words,
+          code};
 }
 
 TEST(UnpackXz, GivesBackWhatXzPacked) {
