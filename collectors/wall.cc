@@ -10,6 +10,14 @@
 
 namespace sonde {
 
+CpuMeter::CpuMeter(uint64_t* sum_ns) : sum_ns_(sum_ns) { ThreadCpuTime(sys::Gettid(), &begin_ns_); }
+
+uint64_t CpuMeter::Used() const {
+  uint64_t now_ns = 0;
+  ThreadCpuTime(sys::Gettid(), &now_ns);
+  return now_ns > begin_ns_ ? now_ns - begin_ns_ : 0;
+}
+
 // Null: it runs, or there is no room for another stack.
 WallWait* Wall::PlaceOf(int tid, WallThread* thread, ThreadReader* reader) {
   ThreadRecord record;
@@ -25,7 +33,7 @@ WallWait* Wall::PlaceOf(int tid, WallThread* thread, ThreadReader* reader) {
 
 void Wall::LookAt(int tid, uint64_t now_ns, ThreadReader* reader) {
   uint64_t cpu_ns = 0;
-  if (!ThreadCpuTime(tid, &cpu_ns)) return;
+  if (!reader->CpuTime(tid, &cpu_ns)) return;
   const auto [at, is_new] = tracks_.try_emplace(tid);
   Track& track = at->second;
   WallThread& thread = threads_[tid];
@@ -59,23 +67,27 @@ void Wall::EndGone() {
 }
 
 uint64_t Wall::Observe(uint64_t now_ns, ThreadReader* reader) {
-  uint64_t begin_ns = 0;
-  uint64_t end_ns = 0;
-  const int self = sys::Gettid();
-  ThreadCpuTime(self, &begin_ns);
+  const CpuMeter meter(&agent_cpu_ns_);
   ++rounds_;
   for (const int tid : reader->files().Tids()) {
     if (tid != skip_tid_) LookAt(tid, now_ns, reader);
   }
   EndGone();
-  ThreadCpuTime(self, &end_ns);
-  const uint64_t cost_ns = end_ns - begin_ns;
-  agent_cpu_ns_ += cost_ns;
-  const auto affordable_ns = static_cast<uint64_t>(static_cast<double>(cost_ns) / kCpuShare);
   // By chance, between half a period and one and a half: what a thread does every second, or ten
   // times in one, would else be seen at one and the same place.
   const uint64_t pause_ns = period_ns_ / 2 + RandomPhase(period_ns_);
-  return now_ns + std::max(affordable_ns, pause_ns);
+  return now_ns + std::max(meter.AffordableNs(kCpuShare), pause_ns);
+}
+
+bool Wall::StandStill(uint64_t now_ns) {
+  const auto is_known = [](const auto& item) { return item.second.place != nullptr; };
+  if (tracks_.empty() || !std::ranges::all_of(tracks_, is_known)) return false;
+  for (auto& [tid, track] : tracks_) {
+    ++track.place->looks;
+    track.place->ns += now_ns - track.at_ns;
+    track.at_ns = now_ns;
+  }
+  return true;
 }
 
 // But where the thread still waits: that place is not read again while its CPU clock stands still.

@@ -39,6 +39,26 @@ struct WallThread {
   std::map<std::pair<int, std::vector<uint64_t>>, WallWait> waits;
 };
 
+// CPU time of the calling thread from here to the end of the scope, added to *sum_ns.
+class CpuMeter {
+ public:
+  explicit CpuMeter(uint64_t* sum_ns);
+  ~CpuMeter() { *sum_ns_ += Used(); }
+  CpuMeter(const CpuMeter&) = delete;
+  CpuMeter& operator=(const CpuMeter&) = delete;
+
+  // How long it must be until the same again for that to be `share` of a core.
+  [[nodiscard]] uint64_t AffordableNs(double share) const {
+    return static_cast<uint64_t>(static_cast<double>(Used()) / share);
+  }
+
+ private:
+  [[nodiscard]] uint64_t Used() const;
+
+  uint64_t* const sum_ns_;
+  uint64_t begin_ns_ = 0;
+};
+
 class Wall {
  public:
   static constexpr double kCpuShare = 0.005;
@@ -49,6 +69,9 @@ class Wall {
 
   // Looks at all threads. When to do it again.
   uint64_t Observe(uint64_t now_ns, ThreadReader* reader);
+  // In place of a look, where it is known that no thread has run since the last one: each goes on
+  // waiting where it was. False, and nothing is done: of one that is not known.
+  bool StandStill(uint64_t now_ns);
   // Nothing is observed any more: what is carried has no stack.
   void Finish();
 

@@ -97,11 +97,12 @@ void AddRunning(int pid, int tid, const WallThread& thread,
   profile->samples.push_back(std::move(sample));
 }
 
-std::string Told(const Wall& wall, double seconds) {
-  return "looked " + std::to_string(wall.rounds()) + " times in " + DurationText(seconds) +
-         " at all threads, with " +
-         std::to_string(wall.agent_cpu_ns() / static_cast<uint64_t>(kMsNs)) +
-         " ms of the agent's CPU time; child processes are not looked at";
+std::string Told(uint64_t rounds, size_t processes, uint64_t agent_cpu_ns, double seconds) {
+  return "looked " + std::to_string(rounds) + " times in " + DurationText(seconds) +
+         " at all threads of " + std::to_string(processes) +
+         (processes == 1 ? " process" : " processes") + ", with " +
+         std::to_string(agent_cpu_ns / static_cast<uint64_t>(kMsNs)) +
+         " ms of the agent's CPU time";
 }
 
 class WallAnswer final : public http::LongAnswer {
@@ -169,19 +170,26 @@ StackProfile EmptyWall(int64_t period_ns, int64_t begin_unix_ns, int64_t duratio
 }
 
 StackProfile WallAnswer::Profile() {
-  const Wall& wall = wall_->Finish(MonotonicNs());
-  std::map<int, std::vector<const CpuSample*>> sampled;
+  const std::vector<WallProcess> processes = wall_->Finish(MonotonicNs());
+  std::map<std::pair<int, int>, std::vector<const CpuSample*>> sampled;
   const CpuWindow window = cpu_ != nullptr ? cpu_->Collect() : CpuWindow{};
-  const int pid = context_->sources->Status().pid;
   for (const CpuSample& sample : window.samples) {
-    if (sample.pid == pid && sample.cpu_ns > 0) sampled[sample.tid].push_back(&sample);
+    if (sample.cpu_ns > 0) sampled[{sample.pid, sample.tid}].push_back(&sample);
   }
   StackProfile profile = EmptyWall(period_ns_, begin_unix_ns_, UnixNs() - begin_unix_ns_);
-  profile.options.comments = {Told(wall, static_cast<double>(http::NowMs() - begin_ms_) / 1000)};
-  for (const auto& [tid, thread] : wall.threads()) {
-    AddRunning(pid, tid, thread, sampled[tid], &profile);
-    AddWaits(pid, tid, thread, &profile);
+  size_t seen = 0;
+  for (const auto& [pid, wall] : processes) {
+    seen += wall->threads().empty() ? 0 : 1;
+    for (const auto& [tid, thread] : wall->threads()) {
+      AddRunning(pid, tid, thread, sampled[{pid, tid}], &profile);
+      AddWaits(pid, tid, thread, &profile);
+    }
   }
+  const double seconds = static_cast<double>(http::NowMs() - begin_ms_) / 1000;
+  profile.options.comments = wall_->NotLookedAt();
+  profile.options.comments.insert(
+      profile.options.comments.begin(),
+      Told(processes.front().wall->rounds(), seen, wall_->agent_cpu_ns(), seconds));
   return profile;
 }
 
@@ -213,10 +221,10 @@ StackSample RecordedSample(int pid, int tid, const std::string& name, const char
 }
 
 // What ran is known by samples of CPU time, what waited by a look a second.
-void AddRecorded(WallPast past, const CpuWindow& cpu, int pid, StackProfile* profile) {
+void AddRecorded(WallPast past, const CpuWindow& cpu, StackProfile* profile) {
   for (const CpuSample& from : cpu.samples) {
-    if (from.pid != pid || from.cpu_ns <= 0) continue;
-    StackSample sample = RecordedSample(pid, from.tid, from.thread_name, "on-cpu");
+    if (from.cpu_ns <= 0) continue;
+    StackSample sample = RecordedSample(from.pid, from.tid, from.thread_name, "on-cpu");
     sample.frames = from.frames;
     sample.synthetic_leaf = from.synthetic_leaf;
     sample.values = {from.count, from.cpu_ns};
@@ -259,10 +267,10 @@ http::Answer AnswerPast(Context* context, const PastQuestion& question, bool tex
     profile.options.comments = {std::string("off: ") + why_off};
   } else {
     const CpuWindow cpu = context->sources->CpuPast(question.from_ns, question.to_ns);
-    AddRecorded(std::move(past), cpu, context->sources->Status().pid, &profile);
+    AddRecorded(std::move(past), cpu, &profile);
     profile.options.comments = {
-        "on-cpu: by the samples of CPU time; off-cpu: by a look a second at all threads; child "
-        "processes are not looked at"};
+        "on-cpu: by the samples of CPU time; off-cpu: by a look a second at all threads, of child "
+        "processes as far as the kernel permits"};
   }
   for (const std::string& note : notes) profile.options.comments.push_back(kWindowComment + note);
   http::Response response = Respond(context, profile, text);

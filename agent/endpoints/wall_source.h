@@ -13,14 +13,23 @@
 
 namespace sonde {
 
-// All threads of the process, from the opening on.
+struct WallProcess {
+  int pid = 0;
+  const Wall* wall = nullptr;
+};
+
+// All threads of this process and its children, from the opening on.
 class WallCapture {
  public:
   virtual ~WallCapture() = default;
   // Looks at them; CLOCK_MONOTONIC of when it is to be called again.
   virtual uint64_t Observe(uint64_t now_ns) = 0;
-  // The last look.
-  virtual const Wall& Finish(uint64_t now_ns) = 0;
+  // The last look. This process first.
+  virtual std::vector<WallProcess> Finish(uint64_t now_ns) = 0;
+  // CPU time of all looks.
+  [[nodiscard]] virtual uint64_t agent_cpu_ns() const = 0;
+  // Sentences: which processes were not looked at, and why.
+  [[nodiscard]] virtual std::vector<std::string> NotLookedAt() const { return {}; }
 };
 
 // Waiting of one thread at one stack, from the recording.

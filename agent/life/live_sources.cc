@@ -67,7 +67,7 @@ LiveSources::LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRail
       executable_(ReadLink("/proc/self/exe")),
       live_cpu_(cpu, executable_,
                 static_cast<size_t>(config->current().memory_limit_bytes) / kCapturesShare),
-      wall_(&threads_, &live_cpu_, agent_tid),
+      wall_(cpu, &threads_, &live_cpu_, agent_tid),
       heap_(cpu, [this](uint64_t from, uint64_t to) { return live_cpu_.PastCounts(from, to); }),
       memory_(agent_tid, &heap_, [this] { return OwnMemory(); }) {
   heap_.SetAllocatorSamples([this](HeapSnapshot* out) { memory_.AddAllocatorSamples(out); });

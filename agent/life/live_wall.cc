@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/live_wall.h"
 
+#include <algorithm>
+
 #include "agent/life/self.h"
 #include "agent/life/tree.h"
 #include "agent/life/wall_clock.h"
+#include "agent/life/wall_of_children.h"
 #include "collectors/cpu_names.h"
 #include "recording/cpu_window_maker.h"
 
@@ -13,29 +16,42 @@ namespace {
 // What was loaded since the last look is known at the next one.
 class Capture final : public WallCapture {
  public:
-  Capture(LiveThreads* threads, uint64_t period_ns, int agent_tid)
-      : threads_(threads), reader_(threads->Reader()), wall_(period_ns, agent_tid) {}
+  Capture(CpuCollector* cpu, LiveThreads* threads, uint64_t period_ns, int agent_tid)
+      : threads_(threads),
+        reader_(threads->Reader()),
+        wall_(period_ns, agent_tid),
+        children_(cpu, period_ns) {}
 
   uint64_t Observe(uint64_t now_ns) override {
+    const CpuMeter meter(&agent_cpu_ns_);
     threads_->KnowCode();
-    return wall_.Observe(now_ns, &reader_);
+    const uint64_t next_ns = wall_.Observe(now_ns, &reader_);
+    children_.Observe(now_ns);
+    return std::max(next_ns, now_ns + meter.AffordableNs(Wall::kCpuShare));
   }
-  const Wall& Finish(uint64_t now_ns) override {
+  std::vector<WallProcess> Finish(uint64_t now_ns) override {
     Observe(now_ns);
     wall_.Finish();
-    return wall_;
+    children_.Finish();
+    std::vector<WallProcess> all = {{g_self.pid, &wall_}};
+    children_.ForEach([&](int pid, Wall* wall) { all.push_back({pid, wall}); });
+    return all;
   }
+  uint64_t agent_cpu_ns() const override { return agent_cpu_ns_; }
+  std::vector<std::string> NotLookedAt() const override { return children_.NotLookedAt(); }
 
  private:
   LiveThreads* threads_;
   ThreadReader reader_;
   Wall wall_;
+  WallOfChildren children_;
+  uint64_t agent_cpu_ns_ = 0;
 };
 
 }  // namespace
 
 std::unique_ptr<WallCapture> LiveWall::OpenWall(uint64_t period_ns) {
-  return std::make_unique<Capture>(threads_, period_ns, agent_tid_);
+  return std::make_unique<Capture>(cpu_, threads_, period_ns, agent_tid_);
 }
 
 void LiveWall::Configure(const char* why_off, uint64_t now_ns) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Wall-clock captures of this process, and what of its waiting is recorded. Agent thread only.
+// Wall-clock captures of the tree, and what of its waiting is recorded. Agent thread only.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +14,12 @@ namespace sonde::life {
 
 class LiveWall final : public WallSource {
  public:
-  LiveWall(LiveThreads* threads, LiveCpu* recording, int agent_tid)
-      : threads_(threads),
+  LiveWall(CpuCollector* cpu, LiveThreads* threads, LiveCpu* recording, int agent_tid)
+      : cpu_(cpu),
+        threads_(threads),
         recording_(recording),
         agent_tid_(agent_tid),
-        recorder_(threads, recording->recorder(), agent_tid) {}
+        recorder_(cpu, threads, recording->recorder(), agent_tid) {}
   // At each tick. `why_off` null: waiting is recorded.
   void Configure(const char* why_off, uint64_t now_ns);
   [[nodiscard]] uint64_t next_ns() const { return recorder_.next_ns(); }
@@ -28,6 +29,7 @@ class LiveWall final : public WallSource {
   [[nodiscard]] WallPast ReadPast(int64_t from_unix_ns, int64_t to_unix_ns) override;
 
  private:
+  CpuCollector* cpu_;
   LiveThreads* threads_;
   LiveCpu* recording_;
   const int agent_tid_;

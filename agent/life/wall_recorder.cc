@@ -18,10 +18,10 @@ uint16_t FlagsOf(int number) {
   return number >= 0 && number < UINT16_MAX ? static_cast<uint16_t>(number + 1) : uint16_t{0};
 }
 
-FoldThread ThreadOf(int tid, const std::string& name) {
+FoldThread ThreadOf(int pid, int tid, const std::string& name) {
   constexpr uint32_t kNoSlot = uint32_t{1} << 31;  // of the table of threads, which has far fewer
   FoldThread thread;
-  thread.pid = g_self.pid;
+  thread.pid = pid;
   thread.tid = tid;
   thread.slot = static_cast<uint32_t>(tid) | kNoSlot;
   name.copy(thread.name, sizeof thread.name - 1);
@@ -35,8 +35,10 @@ int SystemCallOf(uint16_t flags) { return static_cast<int>(flags) - 1; }
 void WallRecorder::Configure(bool on, uint64_t now_ns) {
   if (on == wall_.has_value()) return;
   wall_.reset();
+  children_.reset();
   if (!on) return;
   wall_.emplace(kPeriodNs, agent_tid_, kMaxStacks);
+  children_.emplace(cpu_, kPeriodNs);
   since_ns_ = next_ns_ = now_ns;
 }
 
@@ -44,9 +46,9 @@ std::optional<uint64_t> WallRecorder::since_ns() const {
   return wall_ ? std::optional(since_ns_) : std::nullopt;
 }
 
-void WallRecorder::Record(int tid, const WallThread& thread) {
+void WallRecorder::Record(int pid, int tid, const WallThread& thread) {
   FoldDelta delta;
-  delta.thread = ThreadOf(tid, thread.name);
+  delta.thread = ThreadOf(pid, tid, thread.name);
   delta.kind = Kind::kOffCpu;
   const auto hand_over = [&](std::span<const uint64_t> frames, int number, const WallWait& wait) {
     if (wait.ns == 0) return;
@@ -70,10 +72,19 @@ void WallRecorder::Record(int tid, const WallThread& thread) {
 
 void WallRecorder::Tick(uint64_t now_ns) {
   if (!wall_ || now_ns < next_ns_) return;
+  uint64_t cost_ns = 0;
+  const CpuMeter meter(&cost_ns);
   threads_->KnowCode();
   ThreadReader reader = threads_->Reader();
   next_ns_ = wall_->Observe(now_ns, &reader);
-  wall_->Drain([this](int tid, const WallThread& thread) { Record(tid, thread); });
+  children_->Observe(now_ns);
+  const auto drain = [this](int pid, Wall* wall) {
+    wall->Drain([&](int tid, const WallThread& thread) { Record(pid, tid, thread); });
+  };
+  drain(g_self.pid, &*wall_);
+  children_->ForEach(drain);
+  children_->ForgetEnded();
+  next_ns_ = std::max(next_ns_, now_ns + meter.AffordableNs(Wall::kCpuShare));
 }
 
 }  // namespace sonde::life

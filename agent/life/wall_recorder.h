@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Waiting in the recording: looks at all threads of this process about once a second, as a
+// Waiting in the recording: looks at all threads of the tree about once a second, as a
 // wall-clock capture does ten times, and hands the recorder what each waited where. Off by default.
 // Agent thread only. CPU: collectors/wall.h, at most Wall::kCpuShare of a core. Memory: kMaxStacks
-// stacks here; in the recording a fair share of each step (collectors/fold_counts.h).
+// stacks here, and wall_of_children.h; in the recording a fair share of each step
+// (collectors/fold_counts.h).
 #pragma once
 
 #include <cstdint>
 #include <optional>
 
 #include "agent/life/live_threads.h"
+#include "agent/life/wall_of_children.h"
 #include "collectors/fold_sink.h"
 #include "collectors/wall.h"
 
@@ -20,8 +22,8 @@ class WallRecorder {
   static constexpr size_t kMaxStacks = 2000;
 
   // `sink` takes samples of Kind::kOffCpu.
-  WallRecorder(LiveThreads* threads, FoldSink* sink, int agent_tid)
-      : threads_(threads), sink_(sink), agent_tid_(agent_tid) {}
+  WallRecorder(CpuCollector* cpu, LiveThreads* threads, FoldSink* sink, int agent_tid)
+      : cpu_(cpu), threads_(threads), sink_(sink), agent_tid_(agent_tid) {}
 
   void Configure(bool on, uint64_t now_ns);
   // Looks, when it is due.
@@ -32,12 +34,14 @@ class WallRecorder {
   [[nodiscard]] std::optional<uint64_t> since_ns() const;
 
  private:
-  void Record(int tid, const WallThread& thread);
+  void Record(int pid, int tid, const WallThread& thread);
 
+  CpuCollector* const cpu_;
   LiveThreads* const threads_;
   FoldSink* const sink_;
   const int agent_tid_;
-  std::optional<Wall> wall_;  // while it is on
+  std::optional<Wall> wall_;  // while it is on, as are the children
+  std::optional<WallOfChildren> children_;
   uint64_t since_ns_ = 0;
   uint64_t next_ns_ = 0;
 };

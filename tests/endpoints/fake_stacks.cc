@@ -79,11 +79,12 @@ class FakeWallCapture final : public WallCapture {
     looks_->last_ns = now_ns;
     return wall_.Observe(now_ns, &reader_);
   }
-  const Wall& Finish(uint64_t now_ns) override {
+  std::vector<WallProcess> Finish(uint64_t now_ns) override {
     Observe(now_ns);
     wall_.Finish();
-    return wall_;
+    return {{getpid(), &wall_}};
   }
+  uint64_t agent_cpu_ns() const override { return wall_.agent_cpu_ns(); }
 
  private:
   ThreadReader reader_;

@@ -216,6 +216,20 @@ void RunWall() {
   Announce();
 }
 
+// Two children: one waits all the time, one half of it. This process only waits for its input.
+void RunChildren() {
+  for (void (*work)() : {+[] { WaitHereForEver(); },
+                         +[] {
+                           for (;;) BurnHere(), SleepHere();
+                         }}) {
+    g_big.try_lock();
+    if (fork() != 0) continue;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    work();
+  }
+  Announce();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -229,8 +243,10 @@ int main(int argc, char** argv) {
     Contend();
   } else if (mode == "wall") {
     RunWall();
+  } else if (mode == "children") {
+    RunChildren();
   } else {
-    fputs("expected: creators | leak MS | contend | wall\n", stderr);
+    fputs("expected: creators | leak MS | contend | wall | children\n", stderr);
     return 2;
   }
   for (int c = getchar(); c != EOF; c = getchar()) {

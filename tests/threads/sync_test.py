@@ -187,6 +187,17 @@ class Sync(HostCase):
         self.assertEqual(code, 0)
         self.assertIn("stuck", text)
 
+    def test_wall_time_of_children_is_told_too(self):
+        self.start("children", SONDE_WALL="on")
+        time.sleep(1.5)
+        text = self.get("/debug/pprof/wall?seconds=5&debug=1")
+        self.assertRegex(text, r"# looked \d+ times in .* at all threads of 3 processes")
+        waits = self.delays(text, ("WaitHereForEver", "SleepHere", "BurnHere"))
+        self.assertAlmostEqual(waits["WaitHereForEver"] / 1e9, 5, delta=0.6, msg=text)
+        self.assertGreater(waits["SleepHere"] / 1e9, 1, text)
+        self.assertGreater(waits["BurnHere"] / 1e9, 0.05, text)
+        self.wait_for(lambda: "WaitHereForEver" in self.get("/debug/pprof/wall?last=60s&debug=1"), 15)
+
 
 if __name__ == "__main__":
     signal.alarm(280)
