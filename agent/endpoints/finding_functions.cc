@@ -27,7 +27,8 @@ std::string InWhichFunction(const Finding& finding, FrameNames* names) {
     const NamedFrame& frame = names->Of(function.pc);
     if (IsFirst(frame.function)) break;
     if (text.empty()) {
-      text = ", " + std::to_string(static_cast<int>(100 * function.share + 0.5)) + " % of it in ";
+      text = ", " + std::to_string((static_cast<int>(function.share * 1000) + 5) / 10) +
+             " % of it in ";
       text += frame.function.empty() ? frame.text : ShortFunctionName(frame.function);
       if (!frame.function.empty()) break;
     } else if (!frame.function.empty()) {
