@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 
 #include "agent/hooks/hook.h"
+#include "agent/hooks/host_memory.h"
 #include "agent/hooks/tracing.h"
 #include "agent/life/host_signal.h"
 #include "agent/life/yield.h"
@@ -35,16 +36,17 @@ SONDE_REAL(capset);
 SONDE_REAL(unshare);
 SONDE_REAL(setns);
 
+// The port lies at the same place in both.
 int PortOf(const struct sockaddr* address, socklen_t size) {
-  if (address == nullptr) return 0;
-  if (address->sa_family == AF_INET && size >= sizeof(sockaddr_in)) {
-    return ntohs(reinterpret_cast<const sockaddr_in*>(address)->sin_port);
-  }
-  if (address->sa_family == AF_INET6 && size >= sizeof(sockaddr_in6)) {
-    return ntohs(reinterpret_cast<const sockaddr_in6*>(address)->sin6_port);
-  }
-  return 0;
+  sockaddr_in to{};
+  const size_t needed = offsetof(sockaddr_in, sin_zero);
+  if (address == nullptr || size < sizeof to) return 0;
+  if (!sonde::hooks::ReadOfHost(address, &to, needed)) return 0;
+  const bool has_port =
+      to.sin_family == AF_INET || (to.sin_family == AF_INET6 && size >= sizeof(sockaddr_in6));
+  return has_port ? ntohs(to.sin_port) : 0;
 }
+static_assert(offsetof(sockaddr_in, sin_port) == offsetof(sockaddr_in6, sin6_port));
 
 constexpr int kMountNamespace =
     1 << 30;  // "setns into a mount name space", beside the CLONE_* bits

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "agent/hooks/hook.h"
+#include "agent/hooks/host_memory.h"
 #include "agent/hooks/versions.h"
 #include "agent/life/host_signal.h"
 #include "collectors/safe/cpu_timers.h"
@@ -22,6 +23,7 @@ sighandler_t bsd_signal(int, sighandler_t);
 
 namespace {
 
+using sonde::hooks::ReadOfHost;
 using sonde::life::g_our_signal;
 
 SONDE_REAL(sigaction);
@@ -138,24 +140,26 @@ size_t AlternateStackNeeded() {
   return (frame != 0 ? frame : kLargestFrame) + kOurs;
 }
 
-uint64_t WordOf(const sigset_t& set) {
+// The part of a set that the kernel reads; 0: it cannot be read, or there is none.
+uint64_t WordOf(const sigset_t* set) {
   uint64_t word = 0;
-  memcpy(&word, &set, sizeof word);
+  if (set == nullptr || !ReadOfHost(set, &word, sizeof word)) return 0;
   return word;
 }
 
 // Whether the set still holds a signal of ours, after giving it up where the host wants it.
 bool MayHoldOurs(const sigset_t* set) {
   const int ours = g_our_signal.load(std::memory_order_relaxed);
-  if (ours == 0 || set == nullptr || sigismember(set, ours) != 1) return false;
-  if (__builtin_popcountll(WordOf(*set)) <= sonde::life::kFewSignals)
-    sonde::life::VacateSignal(ours);
+  if (ours == 0) return false;
+  const uint64_t word = WordOf(set);
+  if ((word >> (ours - 1) & 1) == 0) return false;
+  if (__builtin_popcountll(word) <= sonde::life::kFewSignals) sonde::life::VacateSignal(ours);
   return g_our_signal.load(std::memory_order_relaxed) == ours;
 }
 
 // Also before there is a signal of ours.
 void NoteDescriptor(const sigset_t* set) {
-  if (set != nullptr && sonde::life::OwnsState()) sonde::life::NoteSignalDescriptor(WordOf(*set));
+  if (sonde::life::OwnsState()) sonde::life::NoteSignalDescriptor(WordOf(set));
 }
 
 }  // namespace
@@ -213,7 +217,9 @@ SONDE_EXPORT int sigwaitinfo(const sigset_t* __restrict set, siginfo_t* __restri
 
 SONDE_EXPORT int sigtimedwait(const sigset_t* __restrict set, siginfo_t* __restrict info,
                               const struct timespec* __restrict timeout) {
-  if (!MayHoldOurs(set)) return real_sigtimedwait.get()(set, info, timeout);
+  timespec readable;
+  const bool bad = timeout != nullptr && !ReadOfHost(timeout, &readable, sizeof readable);
+  if (bad || !MayHoldOurs(set)) return real_sigtimedwait.get()(set, info, timeout);
   return WaitFiltered(set, info, timeout);
 }
 
@@ -233,7 +239,9 @@ SONDE_EXPORT int sigwait(const sigset_t* __restrict set, int* __restrict signal)
 SONDE_EXPORT int signalfd(int fd, const sigset_t* mask, int flags) noexcept {
   NoteDescriptor(mask);
   if (!MayHoldOurs(mask)) return real_signalfd.get()(fd, mask, flags);
-  sigset_t without = *mask;
+  sigset_t without{};
+  const uint64_t word = WordOf(mask);
+  memcpy(&without, &word, sizeof word);
   sigdelset(&without, g_our_signal.load(std::memory_order_relaxed));
   return real_signalfd.get()(fd, &without, flags);
 }
@@ -251,8 +259,10 @@ SONDE_EXPORT int sigpending(sigset_t* set) noexcept {
 // The kernel's signal frame must fit, and a little of ours; else the first sample would kill the
 // host.
 SONDE_EXPORT int sigaltstack(const stack_t* __restrict set, stack_t* __restrict old) noexcept {
-  if (set != nullptr && sonde::life::MayEverCollect()) {
-    const bool fits = (set->ss_flags & SS_DISABLE) != 0 || set->ss_size >= AlternateStackNeeded();
+  stack_t wanted;
+  if (set != nullptr && sonde::life::MayEverCollect() && ReadOfHost(set, &wanted, sizeof wanted)) {
+    const bool fits =
+        (wanted.ss_flags & SS_DISABLE) != 0 || wanted.ss_size >= AlternateStackNeeded();
     if (!fits) sonde::ForbidTimer(sonde::sys::Gettid());
     const int result = real_sigaltstack.get()(set, old);
     if (fits && result == 0) sonde::PermitTimer(sonde::sys::Gettid());

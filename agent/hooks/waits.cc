@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "agent/hooks/hook.h"
+#include "agent/hooks/host_memory.h"
 #include "agent/hooks/versions.h"
 #include "agent/life/host_signal.h"
 
@@ -42,16 +43,18 @@ class WaitMask {
  public:
   explicit WaitMask(const sigset_t* host) : mask_(host) {
     const int ours = sonde::life::g_our_signal.load(std::memory_order_relaxed);
-    if (host == nullptr || ours == 0 || sigismember(host, ours) == 1) return;
-    copy_ = *host;
+    if (host == nullptr || ours == 0) return;
+    if (!sonde::hooks::ReadOfHost(host, &copy_, kKernelsMask)) return;
+    if (sigismember(&copy_, ours) == 1) return;
     sigaddset(&copy_, ours);
     mask_ = &copy_;
   }
   [[nodiscard]] const sigset_t* get() const { return mask_; }
 
  private:
+  static constexpr size_t kKernelsMask = 8;  // bytes of a sigset_t that it reads
   const sigset_t* mask_;
-  sigset_t copy_;
+  sigset_t copy_{};
 };
 
 using sonde::hooks::Trigger;

@@ -11,9 +11,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/select.h>
 #include <sys/sem.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -234,5 +236,35 @@ HOST_CASE(big_writes_are_not_cut, tgkill_storm, fast) {
   burning = false;
   pthread_join(reader, NULL);
   pthread_join(burner, NULL);
+  return 0;
+}
+
+// Where an argument cannot be read the kernel says so, and nobody else faults before.
+HOST_CASE(bad_pointers_give_efault, pointer_follower, fast) {
+  void* const bad = (void*)8;
+  const struct timespec soon = {.tv_nsec = 1000};
+  const int epoll = epoll_create1(0), inet = socket(AF_INET, SOCK_STREAM, 0);
+  struct epoll_event event;
+  sigset_t all;
+  sigfillset(&all);
+  Burn(100);
+#define SAY_ERROR(call) Say(#call ": %s", (call) < 0 ? strerrorname_np(errno) : "done")
+  SAY_ERROR(ppoll(NULL, 0, &soon, bad));
+  SAY_ERROR(pselect(0, NULL, NULL, NULL, &soon, bad));
+  SAY_ERROR(epoll_pwait(epoll, &event, 1, 1, bad));
+  SAY_ERROR(sigsuspend(bad));
+  SAY_ERROR(sigtimedwait(bad, NULL, &soon));
+  SAY_ERROR(sigtimedwait(&all, NULL, bad));
+  SAY_ERROR(signalfd(-1, bad, 0));
+  SAY_ERROR(sigaltstack(bad, NULL));
+  SAY_ERROR(bind(inet, bad, 16));
+  // A set that ends where memory does: the kernel reads 8 bytes of it.
+  char* const pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  munmap(pages + 4096, 4096);
+  memset(pages, 0, 4096);
+  SAY_ERROR(ppoll(NULL, 0, &soon, (sigset_t*)(pages + 4088)));
+  SAY_ERROR(signalfd(-1, (sigset_t*)(pages + 4088), 0));
+  close(epoll);
+  close(inet);
   return 0;
 }

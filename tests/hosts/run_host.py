@@ -138,7 +138,7 @@ def compare(arguments, scratch):
     if bare.status == str(SKIPPED):
         print(bare.stdout)
         return SKIPPED, []
-    if "FAILED" in bare.stdout or bare.status.startswith("hung"):
+    if "FAILED" in bare.stdout or bare.status.startswith("hung") or "unknown case or role" in bare.stderr:
         return 1, [f"the bare run itself is wrong, status {bare.status}:", bare.stdout, bare.stderr]
     run_directory = os.path.join(scratch, "run")
     os.makedirs(run_directory, exist_ok=True)
