@@ -165,14 +165,17 @@ uint64_t LiveHeap::LivePercent() const {
   return g_collector->live_entries() * 100 / TreeRegion().counts.live;
 }
 
-// By how many doublings of the interval, until there is room again; 0: there is.
-int LiveHeap::ThinLive(uint32_t wanted_bytes) const {
+// By how many doublings of the interval, until there is room again; 0: there is. Blocks that are
+// all larger than any interval stay: then once a fold is often enough to try.
+int LiveHeap::ThinLive(uint32_t wanted_bytes) {
   if (LivePercent() < HeapThinning::kLiveIsFullAt) return 0;
+  if (g_collector->live_entries() == left_by_thinning_) return 0;
   int doublings = 0;
   while (doublings < HeapThinning::kMostDoublings &&
          LivePercent() >= HeapThinning::kLiveIsThinBelow) {
     g_collector->ThinLiveTo(Raised(wanted_bytes, ++doublings));
   }
+  left_by_thinning_ = g_collector->live_entries();
   return doublings;
 }
 

@@ -44,7 +44,7 @@ class LiveHeap : public HeapSource {
   void ReadLast(int64_t last_ms, HeapSnapshot* out) const;
   [[nodiscard]] TableFill Fill() const;
   [[nodiscard]] uint64_t LivePercent() const;
-  [[nodiscard]] int ThinLive(uint32_t wanted_bytes) const;
+  [[nodiscard]] int ThinLive(uint32_t wanted_bytes);
   [[nodiscard]] uint32_t IntervalFor(uint32_t wanted_bytes);
   void Tell(HeapReading reading, HeapSnapshot* out) const;
 
@@ -54,7 +54,8 @@ class LiveHeap : public HeapSource {
   const char* why_off_ = "the agent is starting";
   uint32_t interval_bytes_ = 0;  // in force
   HeapThinning thinning_;
-  bool reading_ = false;  // the collector is a reader of the folder
+  uint64_t left_by_thinning_ = 0;  // entries, where thinning could not make room
+  bool reading_ = false;           // the collector is a reader of the folder
 };
 
 // From any thread: hooks forward again, nothing is sampled.
