@@ -60,15 +60,21 @@ bool ElfImage::FindBase() {
   return false;
 }
 
-// The end of the segment that holds `address`, or 0.
-uint64_t ElfImage::SegmentEnd(uint64_t address) const {
+// The segment that holds `address`, or null.
+const ElfW(Phdr) * ElfImage::SegmentOf(uint64_t address) const {
   for (int i = 0; i < count_; ++i) {
     const ElfW(Phdr)& header = headers_[i];
     const uint64_t begin = base_ + header.p_vaddr;
     const bool holds = address >= begin && address - begin < header.p_filesz;
-    if (header.p_type == PT_LOAD && holds) return begin + header.p_filesz;
+    if (header.p_type == PT_LOAD && holds) return &header;
   }
-  return 0;
+  return nullptr;
+}
+
+// Its end, or 0.
+uint64_t ElfImage::SegmentEnd(uint64_t address) const {
+  const ElfW(Phdr)* const segment = SegmentOf(address);
+  return segment == nullptr ? 0 : base_ + segment->p_vaddr + segment->p_filesz;
 }
 
 // .eh_frame_hdr: version 1; how the pointer to .eh_frame, the count, and the table are encoded;
@@ -124,6 +130,10 @@ void ElfImage::Describe(LoadedObject* object, WordHash* hash) const {
   }
   object->eh_frame_limit = SegmentEnd(object->eh_frame);
   if (object->eh_frame_limit == 0) object->eh_frame = object->functions = 0;
+  const ElfW(Phdr)* const segment = SegmentOf(object->eh_frame);
+  if (segment != nullptr && (segment->p_flags & PF_W) == 0) {
+    object->eh_frame_in_file = segment->p_offset + (object->eh_frame - base_ - segment->p_vaddr);
+  }
   object->fingerprint = FingerprintOf(memory_, address_);
   hash->Add(address_);
   hash->Add(headers_, static_cast<size_t>(count_) * sizeof(headers_[0]));

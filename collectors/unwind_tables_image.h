@@ -27,6 +27,7 @@ class ElfImage {
   static constexpr int kMaxProgramHeaders = 64;
 
   bool FindBase();
+  const ElfW(Phdr) * SegmentOf(uint64_t address) const;
   uint64_t SegmentEnd(uint64_t address) const;
   void FindEhFrame(uint64_t header, LoadedObject* object) const;
   void AddText(uint64_t begin, uint64_t end, LoadedObject* object) const;

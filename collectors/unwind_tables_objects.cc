@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "collectors/unwind_tables_file.h"
 #include "collectors/unwind_tables_hash.h"
 #include "collectors/unwind_tables_image.h"
 #include "collectors/unwind_tables_maps.h"
@@ -16,7 +17,6 @@ namespace {
 
 constexpr uint64_t kPageMask = 4095;
 constexpr uint64_t kMaxSectionSize = uint64_t{256} << 20;
-constexpr size_t kFingerprintBytes = 1024;
 // Before objects are taken out of them.
 constexpr size_t kMaxExecutableRegions = 4 * kMaxCodeRanges;
 
@@ -142,7 +142,7 @@ class CodeScan {
 // Copies .eh_frame up to its terminator, a page at a time: where that is shows in the copy.
 class SectionCopy {
  public:
-  SectionCopy(const ProcessMemory& memory, uint64_t begin, uint64_t end, TableMemory* copy)
+  SectionCopy(const ReadableMemory& memory, uint64_t begin, uint64_t end, TableMemory* copy)
       : memory_(memory), begin_(begin), end_(end), copy_(copy) {}
 
   bool Run(size_t* size) {
@@ -175,7 +175,7 @@ class SectionCopy {
     return true;
   }
 
-  const ProcessMemory& memory_;
+  const ReadableMemory& memory_;
   const uint64_t begin_;
   const uint64_t end_;
   TableMemory* const copy_;
@@ -192,8 +192,12 @@ bool ListCode(const ProcessMemory& memory, const std::vector<uint64_t>& dynamics
 uint64_t FingerprintOf(const ProcessMemory& memory, uint64_t image) {
   uint8_t bytes[kFingerprintBytes];
   if (!memory.ReadObject(image, &bytes)) return 0;
+  return FingerprintOfBytes(bytes);
+}
+
+uint64_t FingerprintOfBytes(const uint8_t* bytes) {
   WordHash hash;
-  hash.Add(bytes, sizeof(bytes));
+  hash.Add(bytes, kFingerprintBytes);
   return hash.value();
 }
 
@@ -202,7 +206,11 @@ bool CopyEhFrame(const ProcessMemory& memory, const LoadedObject& object, TableM
                  EhFrameSection* section) {
   const uint64_t limit = std::min(object.eh_frame_limit, object.eh_frame + kMaxSectionSize);
   size_t size = 0;
-  if (!SectionCopy(memory, object.eh_frame, limit, copy).Run(&size)) return false;
+  const EhFrameFile file(memory, object);
+  const bool copied =
+      (file.is_open() && SectionCopy(file, object.eh_frame, limit, copy).Run(&size)) ||
+      SectionCopy(memory, object.eh_frame, limit, copy).Run(&size);
+  if (!copied) return false;
   *section = {copy->As<uint8_t>(), size, object.eh_frame};
   return FingerprintOf(memory, object.image) == object.fingerprint;
 }

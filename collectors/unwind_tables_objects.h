@@ -27,13 +27,14 @@ struct LoadedObject {
   uint64_t base = 0;      // what is added to the addresses in its headers
   uint64_t text_low = 0;  // from the first to the last executable segment
   uint64_t text_high = 0;
-  uint64_t eh_frame = 0;        // 0: it has none
-  uint64_t eh_frame_limit = 0;  // end of the segment that .eh_frame is in
-  uint64_t search_table = 0;    // .eh_frame_hdr's: pairs of function and FDE, by address
-  uint32_t functions = 0;       // in that table; 0: there is none that we can read
-  uint64_t fingerprint = 0;     // FingerprintOf(image)
-  uint64_t identity = 0;        // hash of place, name, headers, notes, and what is mapped where
-  bool is_go = false;           // Go's linker has left its build id
+  uint64_t eh_frame = 0;          // 0: it has none
+  uint64_t eh_frame_limit = 0;    // end of the segment that .eh_frame is in
+  uint64_t eh_frame_in_file = 0;  // its offset there; 0: in a segment that may be written to
+  uint64_t search_table = 0;      // .eh_frame_hdr's: pairs of function and FDE, by address
+  uint32_t functions = 0;         // in that table; 0: there is none that we can read
+  uint64_t fingerprint = 0;       // FingerprintOf(image)
+  uint64_t identity = 0;          // hash of place, name, headers, notes, and what is mapped where
+  bool is_go = false;             // Go's linker has left its build id
 };
 
 struct CodeRange {
@@ -58,7 +59,10 @@ struct CodeList {
 
 // Hash of an image's first bytes, where linkers put program headers and build id; 0 if it is gone.
 // Cold path only.
+inline constexpr size_t kFingerprintBytes = 1024;
 uint64_t FingerprintOf(const ProcessMemory& memory, uint64_t image);
+// Of kFingerprintBytes bytes.
+uint64_t FingerprintOfBytes(const uint8_t* bytes);
 
 // Copies the .eh_frame of `object` into `copy`. False: it is gone, cannot be read, or there is no
 // memory. Cold path only.
