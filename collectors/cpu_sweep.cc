@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "collectors/safe/region_file.h"
+#include "collectors/safe/rings.h"
 #include "collectors/safe/sys.h"
 
 namespace sonde {
@@ -27,6 +28,7 @@ CpuSweep::CpuSweep(const Region& region, ProcessId process, int agent_tid)
       process_(process),
       agent_tid_(agent_tid),
       threads_(agent_tid),
+      ring_watch_(agent_tid),
       unsampled_(region, process) {}
 
 void CpuSweep::SetRate(int hz, int signal) {
@@ -54,12 +56,15 @@ void CpuSweep::Arm(int tid, const HostThread& thread, Timed* timed) {
   char name[16] = {};
   thread.name.copy(name, sizeof name);
   SetThreadName(region_, timed->id, name);
-  const int index = StartTimer(tid, timed->id, period_ns_, RandomPhase(period_ns_), signal_);
+  const TimerClock clock = ClockFor(*timed);
+  const int index =
+      StartTimer(tid, timed->id, period_ns_, RandomPhase(period_ns_), signal_, 1, clock);
   if (index < 0) {
     refused_ += index == -EAGAIN ? 1 : 0;
     return;
   }
   timed->timer = static_cast<uint32_t>(index);
+  timed->clock = clock;
   timed->cpu_at_arm_ns = thread.cpu_ns;
   last_change_ns_ = thread.last_seen_ns;
   timed->untimed_ns = 0;
@@ -78,8 +83,61 @@ int64_t CpuSweep::OwedNs(const HostThread& thread, const Timed& timed) const {
 }
 
 bool CpuSweep::KeepsSignalBlocked(const HostThread& thread, const Timed& timed) const {
+  if (timed.clock != TimerClock::kAll) return false;  // it may owe what it used in the kernel
   const auto silent_ns = static_cast<uint64_t>(std::max(OwedNs(thread, timed), int64_t{0}));
   return silent_ns > kBlockedAfterNs && silent_ns > kBlockedPeriods * period_ns_;
+}
+
+void CpuSweep::KeepFromRing(int tid, Timed* timed) {
+  timed->uses_ring = true;
+  timed->timer = kNoTimer;
+  ForbidTimer(tid, ForbidReason::kRing);
+}
+
+// Only of a thread that has run since the last time. Long lists are gone through in turns.
+void CpuSweep::LookForRing(int tid, const HostThread& thread, Timed* timed) {
+  if (thread.cpu_ns < timed->cpu_ns) {  // another thread, with a tid that was used before
+    PermitTimer(tid, ForbidReason::kRing);
+    timed->looks = 0;
+    timed->uses_ring = false;
+  }
+  timed->cpu_ns = thread.cpu_ns;
+  if (timed->uses_ring || timed->looked_ns == thread.last_seen_ns) return;
+  if (IsForbidden(tid, ForbidReason::kRing))
+    return KeepFromRing(tid, timed);  // so the handler says
+  const size_t turns = 1 + timed_.size() / kLooksInSweep;
+  if (static_cast<size_t>(tid) % turns != sweep_count_ % turns) return;
+  timed->looked_ns = thread.last_seen_ns;
+  const int call = threads_.WaitsInCall(tid);
+  if (call == kRingEnter) return KeepFromRing(tid, timed);
+  if (call == HostThreads::kCallUnknown || timed->looks == kLooks) return;
+  ++timed->looks;
+  looks_ = true;
+  last_change_ns_ = thread.last_seen_ns;
+}
+
+// From the first ring on nobody is trusted to stay out of it.
+void CpuSweep::MindRings() {
+  if (minds_rings_ || !ProcessHasRing()) return;
+  minds_rings_ = true;
+  for (auto& [tid, timed] : timed_) {
+    if (timed.timer != kNoTimer) Disarm(&timed);
+  }
+}
+
+TimerClock CpuSweep::ClockFor(const Timed& timed) const {
+  return minds_rings_ && timed.looks < kLooks ? TimerClock::kUser : TimerClock::kAll;
+}
+
+// Now that it is known where it waits.
+void CpuSweep::UseAllTime(int tid, const HostThread& thread, Timed* timed) {
+  if (timed->timer == kNoTimer || timed->clock == ClockFor(*timed)) return;
+  Disarm(timed);
+  Arm(tid, thread, timed);
+}
+
+bool CpuSweep::MayArm(const HostThread& thread, const Timed& timed, uint64_t now_ns) {
+  return thread.delta_ns > 0 && now_ns >= timed.blocked_until_ns && !timed.uses_ring;
 }
 
 void CpuSweep::SweepThread(int tid, const HostThread& thread, Timed* place, uint64_t now_ns) {
@@ -87,10 +145,14 @@ void CpuSweep::SweepThread(int tid, const HostThread& thread, Timed* place, uint
   timed.seen_ns = now_ns;
   if (timed.id.valid) TouchThread(region_, timed.id, now_ns, thread.cpu_ns);
   if (period_ns_ == 0) return;
+  if (minds_rings_ && thread.delta_ns > 0) {
+    LookForRing(tid, thread, &timed);
+    UseAllTime(tid, thread, &timed);
+  }
   if (timed.timer == kNoTimer) {
     timed.untimed_ns += thread.delta_ns;
     const bool busy = thread.delta_ns >= kBusyNs || timed.untimed_ns >= period_ns_;
-    if (busy && thread.delta_ns > 0 && now_ns >= timed.blocked_until_ns) Arm(tid, thread, &timed);
+    if (busy && MayArm(thread, timed, now_ns)) Arm(tid, thread, &timed);
     return;
   }
   if (now_ns - thread.last_busy_ns > kReleaseAfterNs) {
@@ -110,6 +172,7 @@ void CpuSweep::ForgetEnded(uint64_t now_ns) {
   std::erase_if(timed_, [&](const auto& item) {
     const bool ended = item.second.seen_ns != now_ns;
     if (ended) Forget(item.second);
+    if (ended && item.second.uses_ring) PermitTimer(item.first, ForbidReason::kRing);
     return ended;
   });
 }
@@ -147,6 +210,7 @@ void CpuSweep::Adopt(uint32_t index, const TimerSlot& slot, Timed* timed) {
   if (timed->id.valid) MarkThreadGone(region_, timed->id);  // an earlier thread with this tid
   *timed = {};
   timed->timer = index;
+  timed->clock = slot.clock.load(std::memory_order_relaxed);
   timed->id = UnpackThread(slot.thread.load(std::memory_order_relaxed));
 }
 
@@ -224,6 +288,10 @@ void CpuSweep::ListAll(uint64_t now_ns) {
 
 void CpuSweep::Sweep(uint64_t now_ns) {
   AdoptStrays();
+  ++sweep_count_;
+  looks_ = false;
+  if (period_ns_ != 0) ring_watch_.Tick(now_ns);
+  MindRings();
   const bool has_clock = ReadProcessClock();
   const bool few = thread_count_ <= kFewThreads;
   if (!few && period_ns_ != 0) LookAtTimed(now_ns);
@@ -235,7 +303,8 @@ void CpuSweep::Sweep(uint64_t now_ns) {
   // Ten sweeps a second are for threads that come and go; a process whose busy threads all hold
   // timers needs two.
   settled_ = now_ns - last_change_ns_ >= kSettledAfterNs && short_lived_score_ == 0;
-  const uint64_t interval_ns = settled_ ? kIdleIntervalNs : kBusyIntervalNs;
+  uint64_t interval_ns = settled_ ? kIdleIntervalNs : kBusyIntervalNs;
+  if (looks_) interval_ns = kLookIntervalNs;
   next_ns_ = now_ns + std::max(interval_ns, budget_.PauseNs(now_ns, took_ns));
 }
 
@@ -248,6 +317,16 @@ void CpuSweep::ExpectNewThreads(uint64_t now_ns) {
 bool CpuSweep::IsTimed(int tid) const {
   const auto found = timed_.find(tid);
   return found != timed_.end() && found->second.timer != kNoTimer;
+}
+
+std::vector<std::string> CpuSweep::RingThreads() const {
+  std::vector<std::string> names;
+  for (const auto& [tid, timed] : timed_) {
+    if (!timed.uses_ring) continue;
+    const auto thread = threads_.threads().find(tid);
+    if (thread != threads_.threads().end()) names.push_back(thread->second.name);
+  }
+  return names;
 }
 
 std::vector<std::string> CpuSweep::BlockedThreads(uint64_t now_ns) const {

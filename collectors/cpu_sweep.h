@@ -4,6 +4,11 @@
 // idle threads give theirs back, and a thread that keeps our signal blocked loses it and is named
 // as not covered.
 //
+// In a process with an io_uring a thread that may wait in there may not have one
+// (collectors/safe/rings.h): whoever was seen there never gets one, the others one of user time,
+// which disturbs nobody, and when they have been looked at kLooks times while they ran one of all
+// their time. They are looked at on.
+//
 // Called by the agent thread ten times a second while busy threads come and go, else twice. Most
 // sweeps only read the clock of the process and of the threads that hold timers: when these explain
 // the process's CPU time, no other thread has run and the list of threads need not be read (three
@@ -17,6 +22,7 @@
 #include <vector>
 
 #include "collectors/host_threads.h"
+#include "collectors/ring_watch.h"
 #include "collectors/safe/cpu_timers.h"
 #include "collectors/safe/region.h"
 #include "collectors/safe/thread_table.h"
@@ -31,6 +37,9 @@ class CpuSweep {
   static constexpr uint64_t kIdleIntervalNs = 500'000'000;
   static constexpr uint64_t kReleaseAfterNs = 10'000'000'000;
   static constexpr uint64_t kBlockedPauseNs = 10'000'000'000;
+  static constexpr uint32_t kLooks = 5;
+  static constexpr uint64_t kLookIntervalNs = 20'000'000;  // while there are such to be looked at
+  static constexpr size_t kLooksInSweep = 64;  // about; the others' turn is in the next ones
   static constexpr uint64_t kListEveryNs = 5'000'000'000;  // at least: who has ended is seen there
 
   CpuSweep(const Region& region, ProcessId process, int agent_tid);
@@ -65,22 +74,35 @@ class CpuSweep {
   // Names of threads without a timer that should have one: our signal is blocked, or no timer was
   // to be had.
   [[nodiscard]] std::vector<std::string> BlockedThreads(uint64_t now_ns) const;
+  // Names of threads that have none because they use an io_uring.
+  [[nodiscard]] std::vector<std::string> RingThreads() const;
   [[nodiscard]] uint64_t timers_refused() const { return refused_; }
 
  private:
   struct Timed {
     ThreadId id;
     uint32_t timer = kNoTimer;
-    uint64_t untimed_ns = 0;  // CPU time since the timer was given back
+    TimerClock clock = TimerClock::kAll;  // of that timer
+    uint64_t untimed_ns = 0;              // CPU time since the timer was given back
     uint64_t cpu_at_arm_ns = 0;
     uint64_t blocked_until_ns = 0;  // not tried again before
     uint64_t seen_ns = 0;
+    uint32_t looks = 0;      // at where it waits, while it may not be trusted
+    uint64_t looked_ns = 0;  // last
+    bool uses_ring = false;
+    uint64_t cpu_ns = 0;  // when it was last looked at
   };
 
   void LookAtTimed(uint64_t now_ns);
   [[nodiscard]] bool MustList(uint64_t now_ns) const;
   void ListAll(uint64_t now_ns);
   void SweepThread(int tid, const HostThread& thread, Timed* place, uint64_t now_ns);
+  void LookForRing(int tid, const HostThread& thread, Timed* timed);
+  void KeepFromRing(int tid, Timed* timed);
+  void MindRings();
+  [[nodiscard]] TimerClock ClockFor(const Timed& timed) const;
+  void UseAllTime(int tid, const HostThread& thread, Timed* timed);
+  [[nodiscard]] static bool MayArm(const HostThread& thread, const Timed& timed, uint64_t now_ns);
   void Arm(int tid, const HostThread& thread, Timed* timed);
   void Disarm(Timed* timed);
   void Forget(const Timed& timed);
@@ -98,6 +120,10 @@ class CpuSweep {
   ProcessId process_;
   int agent_tid_;
   HostThreads threads_;
+  RingWatch ring_watch_;
+  bool minds_rings_ = false;
+  bool looks_ = false;  // at somebody who may turn out to use a ring, in this sweep
+  size_t sweep_count_ = 0;
   Unsampled unsampled_;
   std::unordered_map<int, Timed> timed_;
   uint64_t period_ns_ = 0;

@@ -38,15 +38,28 @@ struct LinuxDirent64 {
 
 }  // namespace
 
-bool HostThreads::HasBlocked(int tid, int signal) const {
-  const std::string path = std::to_string(tid) + "/status";
+// How much there is, with a 0 behind it; negative where it cannot be read.
+long HostThreads::ReadFile(int tid, const char* leaf, char* text, size_t size) const {
+  const std::string path = std::to_string(tid) + leaf;
   const long fd = sys::Call(SYS_openat, task_fd_, path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (sys::Failed(fd)) return false;
-  char text[4096];
-  const long size = sys::Call(SYS_read, fd, text, sizeof(text) - 1);
+  if (sys::Failed(fd)) return fd;
+  const long got = sys::Call(SYS_read, fd, text, size - 1);
   sys::Call(SYS_close, fd);
-  if (sys::Failed(size)) return false;
-  text[size] = 0;
+  if (!sys::Failed(got)) text[got] = 0;
+  return got;
+}
+
+// "running", "-1 SP PC" outside of any call, or "NUMBER ARGUMENTS… SP PC".
+int HostThreads::WaitsInCall(int tid) const {
+  char text[256];
+  if (ReadFile(tid, "/syscall", text, sizeof text) <= 0) return kCallUnknown;
+  if (text[0] < '0' || text[0] > '9') return kNoCall;
+  return atoi(text);
+}
+
+bool HostThreads::HasBlocked(int tid, int signal) const {
+  char text[4096];
+  if (ReadFile(tid, "/status", text, sizeof text) <= 0) return false;
   constexpr char kName[] = "\nSigBlk:\t";
   const char* mask = strstr(text, kName);
   if (mask == nullptr) return false;

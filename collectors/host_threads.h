@@ -43,11 +43,17 @@ class HostThreads {
   // Whether the thread has that signal blocked now; false also where it cannot be told.
   [[nodiscard]] bool HasBlocked(int tid, int signal) const;
 
+  // The system call that it waits in now; kNoCall: in none, kCallUnknown: the kernel does not tell.
+  static constexpr int kNoCall = -1;
+  static constexpr int kCallUnknown = -2;
+  [[nodiscard]] int WaitsInCall(int tid) const;
+
   [[nodiscard]] const std::unordered_map<int, HostThread>& threads() const { return threads_; }
 
  private:
   bool Update(int tid, uint64_t now_ns);
   static bool MayHaveNewName(const HostThread& thread, uint64_t now_ns);
+  long ReadFile(int tid, const char* leaf, char* text, size_t size) const;
   void ReadName(int tid, HostThread* thread, uint64_t now_ns) const;
 
   int task_fd_ = -1;

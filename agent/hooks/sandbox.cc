@@ -13,6 +13,7 @@
 #include "agent/hooks/tracing.h"
 #include "agent/life/host_signal.h"
 #include "agent/life/yield.h"
+#include "collectors/safe/rings.h"
 #include "collectors/safe/sys.h"
 
 extern "C" int capset(cap_user_header_t header,
@@ -73,10 +74,10 @@ constexpr int kSpecialPrctls[] = {PR_SET_KEEPCAPS,   PR_SET_SECCOMP,      PR_CAP
                                   PR_SET_SECUREBITS, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT};
 // Credentials belong to a thread in the kernel; libc carries the set*id calls to all threads, but
 // not the raw ones.
-constexpr int kSpecialSyscalls[] = {SYS_seccomp,   SYS_prctl,    SYS_rt_sigaction, SYS_capset,
-                                    SYS_unshare,   SYS_setns,    SYS_setuid,       SYS_setgid,
-                                    SYS_setreuid,  SYS_setregid, SYS_setgroups,    SYS_setresuid,
-                                    SYS_setresgid, SYS_setfsuid, SYS_setfsgid,     SYS_ptrace};
+constexpr int kSpecialSyscalls[] = {
+    SYS_seccomp,   SYS_prctl,    SYS_rt_sigaction, SYS_capset,   SYS_unshare,       SYS_setns,
+    SYS_setuid,    SYS_setgid,   SYS_setreuid,     SYS_setregid, SYS_setgroups,     SYS_setresuid,
+    SYS_setresgid, SYS_setfsuid, SYS_setfsgid,     SYS_ptrace,   SYS_io_uring_setup};
 
 template <size_t kCount>
 constexpr auto MarkAll(const int (&numbers)[kCount]) {
@@ -108,6 +109,9 @@ bool BeforeSpecialSyscall(long number, long a, long b) {
       return static_cast<int>(a) != PR_SET_SECCOMP && IsSpecialPrctl(static_cast<int>(a));
     case SYS_ptrace:
       if (a == PTRACE_TRACEME) sonde::hooks::BeforeBeingTraced();
+      return false;
+    case SYS_io_uring_setup:
+      sonde::NoteRing();
       return false;
     case SYS_rt_sigaction:
       if (b != 0 && a != 0 && a == sonde::life::g_our_signal.load(std::memory_order_relaxed)) {

@@ -177,6 +177,21 @@ void LiveSources::AddTables(AgentStatus* status) const {
   }
 }
 
+// Names of a few threads stand for all.
+void LiveSources::AddRings(AgentStatus* status) const {
+  constexpr size_t kNamed = 8;
+  const std::vector<std::string> threads = cpu_->sweep().RingThreads();
+  if (threads.empty()) return;
+  std::string names;
+  for (size_t i = 0; i < std::min(threads.size(), kNamed); ++i) {
+    names += (i == 0 ? "" : ", ") + threads[i];
+  }
+  if (threads.size() > kNamed) names += " …";
+  status->not_covered.push_back("not sampled: io_uring, whose waits a sample would end early: " +
+                                std::to_string(threads.size()) +
+                                (threads.size() == 1 ? " thread (" : " threads (") + names + ")");
+}
+
 void LiveSources::AddNotCovered(AgentStatus* status) {
   if (const char* problem = cpu_->unwind().Status().problem; problem != nullptr) {
     status->not_covered.push_back(problem);
@@ -185,6 +200,7 @@ void LiveSources::AddNotCovered(AgentStatus* status) {
     status->not_covered.push_back(std::move(sentence));
   }
   if (TreeNote()[0] != 0) status->not_covered.push_back(TreeNote());
+  AddRings(status);
   for (const std::string& name : cpu_->sweep().BlockedThreads(MonotonicNs())) {
     status->not_covered.push_back("thread " + name + " keeps the sampling signal blocked");
   }

@@ -62,6 +62,7 @@ class LiveSources : public AgentSources {
   void AddProcesses(AgentStatus* status) const;
   void AddTables(AgentStatus* status) const;
   void AddNotCovered(AgentStatus* status);
+  void AddRings(AgentStatus* status) const;
   [[nodiscard]] std::string State() const;
   [[nodiscard]] bool cpu_wanted() const;
   [[nodiscard]] LiveMemory::OwnMemory OwnMemory() const;

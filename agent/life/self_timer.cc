@@ -13,6 +13,7 @@
 #include "agent/life/tree.h"
 #include "collectors/safe/cpu_timers.h"
 #include "collectors/safe/region.h"
+#include "collectors/safe/rings.h"
 #include "collectors/safe/signal_block.h"
 #include "collectors/safe/sys.h"
 
@@ -45,8 +46,10 @@ void ReapNowAndThen() {
 void Arm(int tid, ThreadId thread, uint64_t period_ns, uint32_t weight) {
   if (!thread.valid) return;
   NameThread(thread);
+  // Nobody has seen where this one waits.
+  const TimerClock clock = ProcessHasRing() ? TimerClock::kUser : TimerClock::kAll;
   StartTimer(tid, thread, period_ns, RandomPhase(period_ns),
-             g_our_signal.load(std::memory_order_acquire), weight);
+             g_our_signal.load(std::memory_order_acquire), weight, clock);
 }
 
 // A descriptor of the host would read what is pending for this thread.

@@ -8,6 +8,7 @@
 #include "collectors/safe/cpu_timers.h"
 #include "collectors/safe/own_stack.h"
 #include "collectors/safe/region_record.h"
+#include "collectors/safe/rings.h"
 #include "collectors/safe/scratch.h"
 #include "collectors/safe/stack_request.h"
 #include "collectors/safe/sys.h"
@@ -176,6 +177,14 @@ void FollowAgent(TimerSlot& timer) {
   if (wanted_ns != timer.period_ns.load(std::memory_order_relaxed)) ResetTimer(timer, wanted_ns);
 }
 
+// Async-signal-safe. The wait that this signal has ended is the last of this thread's.
+bool LeaveRingAlone(const TimerSlot& timer, const ucontext_t& context) {
+  if (!CameOutOfRing(context)) return false;
+  NoteRing();
+  ForbidTimer(timer.tid.load(std::memory_order_relaxed), ForbidReason::kRing);
+  return true;
+}
+
 }  // namespace
 
 // Async-signal-safe.
@@ -211,7 +220,7 @@ void CpuSignalHandler(int signal, siginfo_t* info, void* context) {
   const InsideMark inside;
   const auto expiries = static_cast<uint64_t>(info->si_overrun < 0 ? 0 : info->si_overrun) + 1;
   CountExpiry(*timer, expiries, *static_cast<const ucontext_t*>(context));
-  FollowAgent(*timer);
+  if (!LeaveRingAlone(*timer, *static_cast<const ucontext_t*>(context))) FollowAgent(*timer);
 }
 
 // Cold path only.

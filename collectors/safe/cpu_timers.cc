@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include "collectors/safe/rings.h"
 #include "collectors/safe/signal_block.h"
 #include "collectors/safe/sys.h"
 
@@ -22,15 +23,21 @@ constinit bool g_allowed = true;
 // Kernel ids of one-shot timers, plus 1; 0: free.
 constinit int64_t g_one_shots[kMaxOneShots]{};
 
-// Threads with a small alternate stack; few hosts have any. 0: free.
+// Threads that may not have a timer; few hosts have any. Reason above, tid below; 0: free.
 constexpr uint32_t kMaxForbidden = 256;
-constinit std::atomic<int> g_forbidden[kMaxForbidden]{};
+constinit std::atomic<uint64_t> g_forbidden[kMaxForbidden]{};
 constinit std::atomic<uint32_t> g_forbidden_used{0};
 constinit std::atomic<bool> g_too_many_forbidden{false};  // then nobody holds a timer
 
+constexpr uint64_t Forbidden(int tid, ForbidReason reason) {
+  return uint64_t{static_cast<uint8_t>(reason)} << 32 | static_cast<uint32_t>(tid);
+}
+
 // The kernel's encoding of "CPU clock of thread tid" (CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED).
-constexpr clockid_t ThreadClock(int tid) {
-  return static_cast<clockid_t>(~static_cast<unsigned>(tid) << 3 | 6);
+// User time is CPUCLOCK_VIRT.
+constexpr clockid_t ThreadClock(int tid, TimerClock clock) {
+  const unsigned kind = clock == TimerClock::kUser ? 1 : 2;
+  return static_cast<clockid_t>(~static_cast<unsigned>(tid) << 3 | 4 | kind);
 }
 
 timespec ToTimespec(uint64_t ns) {
@@ -42,13 +49,13 @@ long SetTime(int32_t kernel_id, uint64_t first_ns, uint64_t period_ns) {
   return sys::Call(SYS_timer_settime, kernel_id, 0L, &spec, 0L);
 }
 
-long CreateTimer(int tid, int signal, uint64_t cookie, int32_t* kernel_id) {
+long CreateTimer(int tid, TimerClock clock, int signal, uint64_t cookie, int32_t* kernel_id) {
   sigevent event{};
   event.sigev_notify = SIGEV_THREAD_ID;
   event.sigev_signo = signal;
   event.sigev_value.sival_ptr = reinterpret_cast<void*>(cookie);
   event._sigev_un._tid = tid;
-  return sys::Call(SYS_timer_create, ThreadClock(tid), &event, kernel_id);
+  return sys::Call(SYS_timer_create, ThreadClock(tid, clock), &event, kernel_id);
 }
 
 // The slot that thread `tid` holds and the lowest free one; kNoTimer where there is none.
@@ -122,8 +129,35 @@ void StopTimerOfTidLocked(int tid) {
   if (held != kNoTimer) StopLocked(g_slots[held]);
 }
 
+// Who has a timer of all its time is known to stay out of there.
+bool MayWaitInRingLocked(int tid) {
+  if (!ProcessHasRing()) return false;
+  const uint32_t held = FindPlacesLocked(tid).held;
+  return held == kNoTimer ||
+         g_slots[held].clock.load(std::memory_order_relaxed) != TimerClock::kAll;
+}
+
+// Of threads that have ended. True when a place was free after that.
+bool FreeForbiddenLocked() {
+  const int pid = sys::Getpid();
+  bool freed = false;
+  for (auto& place : g_forbidden) {
+    const auto tid = static_cast<int>(place.load(std::memory_order_relaxed) & 0xFFFFFFFF);
+    if (tid != 0 && sys::Call(SYS_tgkill, pid, tid, 0L) != -ESRCH) continue;
+    place.store(0, std::memory_order_relaxed);
+    freed = true;
+  }
+  return freed;
+}
+
+uint32_t FreePlaceLocked() {
+  uint32_t at = 0;
+  while (at < kMaxForbidden && g_forbidden[at].load(std::memory_order_relaxed) != 0) ++at;
+  return at;
+}
+
 int StartLocked(int tid, ThreadId thread, uint64_t period_ns, uint64_t first_ns, int signal,
-                uint32_t weight) {
+                uint32_t weight, TimerClock clock) {
   if (!g_allowed || signal == 0) return -EBUSY;
   if (IsForbidden(tid)) return -EPERM;
   const Places places = FindPlacesLocked(tid);
@@ -133,7 +167,7 @@ int StartLocked(int tid, ThreadId thread, uint64_t period_ns, uint64_t first_ns,
   TimerSlot& slot = g_slots[index];
   const uint32_t generation = slot.generation.load(std::memory_order_relaxed) + 1;
   const TimerCookie cookie{static_cast<uint16_t>(index), generation};
-  const long created = CreateTimer(tid, signal, cookie.Pack(), &slot.kernel_id);
+  const long created = CreateTimer(tid, clock, signal, cookie.Pack(), &slot.kernel_id);
   if (sys::Failed(created)) {
     ReturnToBudget();
     return static_cast<int>(created);
@@ -142,6 +176,7 @@ int StartLocked(int tid, ThreadId thread, uint64_t period_ns, uint64_t first_ns,
   slot.period_ns.store(period_ns, std::memory_order_relaxed);
   slot.fired_ns.store(0, std::memory_order_relaxed);
   slot.weight.store(weight, std::memory_order_relaxed);
+  slot.clock.store(clock, std::memory_order_relaxed);
   SetTid(index, tid);
   slot.generation.store(generation, std::memory_order_release);  // pairs with FindTimer
   g_held.fetch_add(1, std::memory_order_relaxed);
@@ -153,10 +188,10 @@ int StartLocked(int tid, ThreadId thread, uint64_t period_ns, uint64_t first_ns,
 
 // Async-signal-safe.
 int StartTimer(int tid, ThreadId thread, uint64_t period_ns, uint64_t first_ns, int signal,
-               uint32_t weight) {
+               uint32_t weight, TimerClock clock) {
   SignalBlock block;
   SpinGuard guard(g_lock);
-  return StartLocked(tid, thread, period_ns, first_ns, signal, weight);
+  return StartLocked(tid, thread, period_ns, first_ns, signal, weight, clock);
 }
 
 // Async-signal-safe. The cycle counter through the finaliser of SplitMix64 (Steele et al., 2014).
@@ -179,34 +214,44 @@ bool IsForbidden(int tid) {
   if (g_too_many_forbidden.load(std::memory_order_relaxed)) return true;
   const uint32_t used = g_forbidden_used.load(std::memory_order_acquire);
   for (uint32_t i = 0; i < used; ++i) {
-    if (g_forbidden[i].load(std::memory_order_relaxed) == tid) return true;
+    const uint64_t forbidden = g_forbidden[i].load(std::memory_order_relaxed);
+    if (static_cast<int>(forbidden & 0xFFFFFFFF) == tid) return true;
   }
   return false;
 }
 
 // Async-signal-safe.
-void ForbidTimer(int tid) {
+bool IsForbidden(int tid, ForbidReason reason) {
+  const uint32_t used = g_forbidden_used.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < used; ++i) {
+    if (g_forbidden[i].load(std::memory_order_relaxed) == Forbidden(tid, reason)) return true;
+  }
+  return false;
+}
+
+// Async-signal-safe.
+void ForbidTimer(int tid, ForbidReason reason) {
   SignalBlock block;
   SpinGuard guard(g_lock);
   StopTimerOfTidLocked(tid);
-  if (IsForbidden(tid)) return;
-  uint32_t at = 0;
-  while (at < kMaxForbidden && g_forbidden[at].load(std::memory_order_relaxed) != 0) ++at;
+  if (IsForbidden(tid, reason)) return;
+  uint32_t at = FreePlaceLocked();
+  if (at == kMaxForbidden && FreeForbiddenLocked()) at = FreePlaceLocked();
   if (at == kMaxForbidden) {
     g_too_many_forbidden.store(true, std::memory_order_relaxed);
     return;
   }
-  g_forbidden[at].store(tid, std::memory_order_relaxed);
+  g_forbidden[at].store(Forbidden(tid, reason), std::memory_order_relaxed);
   if (at >= g_forbidden_used.load(std::memory_order_relaxed)) {
     g_forbidden_used.store(at + 1, std::memory_order_release);
   }
 }
 
 // Async-signal-safe.
-void PermitTimer(int tid) {
+void PermitTimer(int tid, ForbidReason reason) {
   const uint32_t used = g_forbidden_used.load(std::memory_order_acquire);
   for (uint32_t i = 0; i < used; ++i) {
-    int expected = tid;
+    uint64_t expected = Forbidden(tid, reason);
     g_forbidden[i].compare_exchange_strong(expected, 0, std::memory_order_relaxed);
   }
 }
@@ -229,12 +274,13 @@ int StartOneShot(int tid, TimerCookie cookie, uint64_t after_ns, int signal) {
   SignalBlock block;
   SpinGuard guard(g_lock);
   if (!g_allowed || signal == 0) return -EBUSY;
-  if (IsForbidden(tid)) return -EPERM;
+  if (IsForbidden(tid, ForbidReason::kStack)) return -EPERM;
   uint32_t number = 0;
   while (number < kMaxOneShots && g_one_shots[number] != 0) ++number;
   if (number == kMaxOneShots || !TakeFromBudget()) return -EAGAIN;
   int32_t kernel_id = 0;
-  const long created = CreateTimer(tid, signal, cookie.Pack(), &kernel_id);
+  const TimerClock clock = MayWaitInRingLocked(tid) ? TimerClock::kUser : TimerClock::kAll;
+  const long created = CreateTimer(tid, clock, signal, cookie.Pack(), &kernel_id);
   if (sys::Failed(created)) {
     ReturnToBudget();
     return static_cast<int>(created);

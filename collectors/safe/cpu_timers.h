@@ -45,6 +45,11 @@ constexpr ThreadId UnpackThread(uint64_t packed) {
           packed >> 63 != 0};
 }
 
+// What makes a timer expire. The kernel counts user time at its ticks, a tick at a time, so one of
+// user time expires in ticks that strike in user mode: never inside a system call. (With full
+// dynticks, nohz_full, it is counted on the way into a call.)
+enum class TimerClock : uint8_t { kAll, kUser };
+
 struct alignas(64) TimerSlot {
   std::atomic<uint64_t> thread;     // whose samples these are: PackThread of the region's ThreadId
   std::atomic<uint64_t> period_ns;  // what one expiry stands for
@@ -54,6 +59,7 @@ struct alignas(64) TimerSlot {
   std::atomic<int32_t> tid;          // 0: free
   std::atomic<uint32_t> weight;      // how many threads it speaks for
   int32_t kernel_id;
+  std::atomic<TimerClock> clock;
 };
 
 // Index of the new timer, or a negated errno: -EAGAIN when RLIMIT_SIGPENDING or our share of it is
@@ -61,7 +67,7 @@ struct alignas(64) TimerSlot {
 // period_ns. `weight`: where one thread in so many is armed, each of its expiries counts for them
 // all. Async-signal-safe.
 int StartTimer(int tid, ThreadId thread, uint64_t period_ns, uint64_t first_ns, int signal,
-               uint32_t weight = 1);
+               uint32_t weight = 1, TimerClock clock = TimerClock::kAll);
 
 // A CPU time from 1 ns to one period: first expiries must not fall into step with the host's own
 // rhythm. Async-signal-safe.
@@ -74,10 +80,15 @@ void StopTimer(uint32_t index);
 // and ours.
 uint64_t AlternateStackNeeded();
 
-// A thread with a smaller one holds no timer until it is permitted again. Async-signal-safe.
-void ForbidTimer(int tid);
-void PermitTimer(int tid);
+// A thread with such a reason holds no timer until it is permitted again. Async-signal-safe.
+enum class ForbidReason : uint8_t {
+  kStack,  // its alternate stack is smaller than that; or it is traced
+  kRing,   // it has been in io_uring_enter, whose wait our signal ends (rings.h)
+};
+void ForbidTimer(int tid, ForbidReason reason = ForbidReason::kStack);
+void PermitTimer(int tid, ForbidReason reason = ForbidReason::kStack);
 bool IsForbidden(int tid);
+bool IsForbidden(int tid, ForbidReason reason);
 
 // Deletes the timers of threads that have ended, where no sweep does (forked children). Calls
 // `gone` for each. Async-signal-safe.
@@ -95,7 +106,8 @@ void ResetTimer(TimerSlot& slot, uint64_t period_ns);
 
 // A timer that fires once, for a thread whose stack is wanted now. `cookie` is what its signal
 // carries. Same rules, limits and refusals as StartTimer; -EAGAIN also when kMaxOneShots are under
-// way. Returns a number for StopOneShot. Async-signal-safe.
+// way. Of user time in a process with an io_uring, for a thread that is not known to stay out of
+// there. Returns a number for StopOneShot. Async-signal-safe.
 constexpr uint32_t kMaxOneShots = 32;
 int StartOneShot(int tid, TimerCookie cookie, uint64_t after_ns, int signal);
 

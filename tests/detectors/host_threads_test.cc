@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <semaphore>
@@ -59,6 +61,23 @@ TEST_F(HostThreadsTest, WhoNamedItselfAndThenWaitsHasItsLastName) {
       << "it has not run since, but after its name was read";
   next_.release();
   thread.join();
+}
+
+TEST_F(HostThreadsTest, TellsTheSystemCallThatAThreadWaitsIn) {
+  std::thread thread([this] { NameItself(); });
+  known_.acquire();
+  int call = HostThreads::kNoCall;
+  for (int i = 0; i < 1000 && call != SYS_futex; ++i) {
+    call = threads_.WaitsInCall(tid_);
+    usleep(1000);
+  }
+  EXPECT_EQ(call, SYS_futex);
+  EXPECT_EQ(threads_.WaitsInCall(sys::Gettid()), SYS_read);  // of that very file
+  Next();
+  Next();
+  next_.release();
+  thread.join();
+  EXPECT_EQ(threads_.WaitsInCall(tid_), HostThreads::kCallUnknown);
 }
 
 }  // namespace

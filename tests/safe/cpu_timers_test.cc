@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <thread>
@@ -87,6 +88,38 @@ TEST_F(CpuTimersTest, TimersOfEndedThreadsAreReaped) {
   ReapTimers([](ThreadId) { ++gone; });
   EXPECT_EQ(gone, 1);
   EXPECT_EQ(TimersHeld(), 1u);
+}
+
+TEST_F(CpuTimersTest, AThreadCanHoldATimerOfItsUserTime) {
+  const int index =
+      StartTimer(Tid(), {1, 1, true}, kPeriodNs, kNever, SIGPROF, 1, TimerClock::kUser);
+  ASSERT_GE(index, 0);
+  const TimerSlot& slot = TimerAt(static_cast<uint32_t>(index));
+  EXPECT_EQ(slot.clock.load(), TimerClock::kUser);
+  itimerspec left{};
+  ASSERT_EQ(syscall(SYS_timer_gettime, slot.kernel_id, &left), 0);
+  const time_t before_s = left.it_value.tv_sec;
+  EXPECT_GE(Start(), 0);
+  EXPECT_EQ(TimersHeld(), 1u);
+  EXPECT_EQ(slot.clock.load(), TimerClock::kAll);
+  EXPECT_GT(before_s, 2000);
+}
+
+TEST_F(CpuTimersTest, WhatIsForbiddenForOneReasonIsNotPermittedForAnother) {
+  ForbidTimer(Tid(), ForbidReason::kRing);
+  PermitTimer(Tid());
+  EXPECT_TRUE(IsForbidden(Tid(), ForbidReason::kRing));
+  EXPECT_FALSE(IsForbidden(Tid(), ForbidReason::kStack));
+  EXPECT_EQ(Start(), -EPERM);
+  PermitTimer(Tid(), ForbidReason::kRing);
+  EXPECT_GE(Start(), 0);
+}
+
+TEST_F(CpuTimersTest, ThreadsThatHaveEndedDoNotFillTheListOfForbiddenOnes) {
+  for (int i = 0; i < 600; ++i) {
+    std::thread([] { ForbidTimer(Tid(), ForbidReason::kRing); }).join();
+  }
+  EXPECT_GE(Start(), 0);
 }
 
 TEST_F(CpuTimersTest, PhasesLieWithinThePeriodAndDiffer) {

@@ -85,7 +85,8 @@ class Lab:
 
         Expected may hold: roots (where stacks begin, beside main and thread starts), holders, not_covered (see
         heap_check.py), unexplained (the largest share of the RSS that the page of memory may leave unexplained),
-        functions ({pattern: least share of the CPU time below it}).
+        functions ({pattern: least share of the CPU time below it}), unsampled (the largest share of the CPU time that
+        may be told as "[not sampled]").
         """
         worker = subprocess.Popen(load, env=self.environment(False), cwd=self.directory, stdin=subprocess.DEVNULL,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) if load else None
@@ -131,10 +132,12 @@ def status_of(base):
         return json.load(answer)
 
 
-def take_all(lab, base, seconds, roots="", holders=None, not_covered=None, unexplained=None, functions=None):
+def take_all(lab, base, seconds, roots="", holders=None, not_covered=None, unexplained=None, functions=None,
+             unsampled=0.0):
     pattern = f"{ROOT}|{roots}" if roots else ROOT
     pid = status_of(base)["pid"]
-    cpu = check_profile(f"{base}/debug/pprof/profile?seconds={seconds}", lab.path("cpu.pb.gz"), pattern, functions)
+    cpu = check_profile(f"{base}/debug/pprof/profile?seconds={seconds}", lab.path("cpu.pb.gz"), pattern, functions,
+                        unsampled=unsampled)
     memory = check_memory(base, unexplained)
     heap = check_heap(base, lab.path("heap.pb.gz"), memory.page["parts"]["live_heap"], holders, not_covered)
     return [cpu, heap, check_threads(base, lab.path("threads.txt"), pid, pattern), memory]

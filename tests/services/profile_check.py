@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 ROOT = r"^(_start|__libc_start\w*|main|start_thread|thread_start|__?clone3?|clone)\b"
 DEMANDED_SHARE = 0.99
 FEW_SAMPLES = 20  # below which nothing is shown
+NOT_SAMPLED = "[not sampled]"
 
 
 @dataclass
@@ -67,13 +68,16 @@ def parse(text):
     return [(count, [names.get(number, "?") for number in stack]) for count, stack in samples]
 
 
-def check_profile(url, path, roots=ROOT, functions=None, socket=None):
+def check_profile(url, path, roots=ROOT, functions=None, socket=None, unsampled=0.0):
     fetch(url, path, socket)
-    return measure(path, roots, functions or {})
+    return measure(path, roots, functions or {}, unsampled)
 
 
-def measure(path, roots=ROOT, functions=None):
+def measure(path, roots=ROOT, functions=None, unsampled=0.0):
     samples = parse(raw_text(path))
+    left_out = sum(count for count, stack in samples if stack == [NOT_SAMPLED])
+    if unsampled and left_out <= unsampled * sum(count for count, _ in samples):
+        samples = [sample for sample in samples if sample[1] != [NOT_SAMPLED]]
     total, whole, cut = 0, 0, {}
     for count, stack in samples:
         total += count

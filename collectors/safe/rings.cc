@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collectors/safe/rings.h"
+
+#include <stdint.h>
+
+#include <atomic>
+
+#include "collectors/safe/unwind_probe.h"
+
+namespace sonde {
+namespace {
+
+constexpr uintptr_t kLookBack = 64;  // bytes of code: the number is loaded right before the call
+constexpr uintptr_t kLowest = 1 << 16;
+
+constinit std::atomic<bool> g_has_ring{false};
+
+// Async-signal-safe.
+uint32_t WordAt(const volatile uint8_t* at) {
+  return at[0] | uint32_t{at[1]} << 8 | uint32_t{at[2]} << 16 | uint32_t{at[3]} << 24;
+}
+
+// Async-signal-safe. Whether an instruction within kLookBack bytes before `end` has the number as
+// its 32-bit operand.
+bool LoadsNumberBefore(uintptr_t end) {
+  if (end < kLowest || !WordReadable(end - kLookBack) || !WordReadable(end - sizeof(uint64_t)))
+    return false;
+  const auto* code = reinterpret_cast<const volatile uint8_t*>(end - kLookBack);
+  for (uintptr_t i = 0; i + sizeof(uint32_t) <= kLookBack; ++i) {
+    if (WordAt(code + i) == uint32_t{kRingEnter}) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+// Async-signal-safe.
+void NoteRing() { g_has_ring.store(true, std::memory_order_relaxed); }
+
+// Async-signal-safe.
+bool ProcessHasRing() { return g_has_ring.load(std::memory_order_relaxed); }
+
+// Async-signal-safe. The instruction syscall leaves its return address in rcx, and nothing changes
+// it: no other interrupted code looks like that but by chance. libc's syscall() has no frame, so
+// its return address is on top of the stack.
+bool CameOutOfRing(const ucontext_t& context) {
+  const auto& registers = context.uc_mcontext.gregs;
+  const auto pc = static_cast<uintptr_t>(registers[REG_RIP]);
+  if (static_cast<uintptr_t>(registers[REG_RCX]) != pc) return false;
+  if (LoadsNumberBefore(pc)) return true;
+  const auto sp = static_cast<uintptr_t>(registers[REG_RSP]);
+  return WordReadable(sp) && LoadsNumberBefore(*reinterpret_cast<const volatile uintptr_t*>(sp));
+}
+
+}  // namespace sonde
