@@ -10,6 +10,7 @@
 #include <string>
 
 #include "collectors/safe/sys.h"
+#include "collectors/task_files.h"
 
 namespace sonde {
 namespace {
@@ -49,12 +50,11 @@ long HostThreads::ReadFile(int tid, const char* leaf, char* text, size_t size) c
   return got;
 }
 
-// "running", "-1 SP PC" outside of any call, or "NUMBER ARGUMENTS… SP PC".
 int HostThreads::WaitsInCall(int tid) const {
   char text[256];
   if (ReadFile(tid, "/syscall", text, sizeof text) <= 0) return kCallUnknown;
-  if (text[0] < '0' || text[0] > '9') return kNoCall;
-  return atoi(text);
+  const WhereItWaits where = ParseSyscallText(text);
+  return where.kind == WhereItWaits::Kind::kSystemCall ? where.number : kNoCall;
 }
 
 bool HostThreads::HasBlocked(int tid, int signal) const {

@@ -217,10 +217,10 @@ SONDE_EXPORT int sigwaitinfo(const sigset_t* __restrict set, siginfo_t* __restri
 
 SONDE_EXPORT int sigtimedwait(const sigset_t* __restrict set, siginfo_t* __restrict info,
                               const struct timespec* __restrict timeout) {
+  if (!MayHoldOurs(set)) return real_sigtimedwait.get()(set, info, timeout);
   timespec readable;
   const bool bad = timeout != nullptr && !ReadOfHost(timeout, &readable, sizeof readable);
-  if (bad || !MayHoldOurs(set)) return real_sigtimedwait.get()(set, info, timeout);
-  return WaitFiltered(set, info, timeout);
+  return bad ? real_sigtimedwait.get()(set, info, timeout) : WaitFiltered(set, info, timeout);
 }
 
 SONDE_EXPORT int sigwait(const sigset_t* __restrict set, int* __restrict signal) {

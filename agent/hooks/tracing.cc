@@ -14,7 +14,9 @@ namespace sonde::hooks {
 
 // Not in a vfork child, whose tid must not stay in its parent's list.
 void BeforeBeingTraced() {
-  if (life::MayEverCollect() && life::OwnsState()) ForbidTimer(sys::Gettid());
+  if (life::MayEverCollect() && life::OwnsState()) {
+    ForbidTimer(sys::Gettid(), ForbidReason::kTraced);
+  }
 }
 
 }  // namespace sonde::hooks

@@ -220,6 +220,12 @@ bool IsForbidden(int tid) {
   return false;
 }
 
+// Async-signal-safe. Not even once; a ring's thread may, by its user time.
+bool MayNotBeSignalled(int tid) {
+  return g_too_many_forbidden.load(std::memory_order_relaxed) ||
+         IsForbidden(tid, ForbidReason::kStack) || IsForbidden(tid, ForbidReason::kTraced);
+}
+
 // Async-signal-safe.
 bool IsForbidden(int tid, ForbidReason reason) {
   const uint32_t used = g_forbidden_used.load(std::memory_order_acquire);
@@ -274,7 +280,7 @@ int StartOneShot(int tid, TimerCookie cookie, uint64_t after_ns, int signal) {
   SignalBlock block;
   SpinGuard guard(g_lock);
   if (!g_allowed || signal == 0) return -EBUSY;
-  if (IsForbidden(tid, ForbidReason::kStack)) return -EPERM;
+  if (MayNotBeSignalled(tid)) return -EPERM;
   uint32_t number = 0;
   while (number < kMaxOneShots && g_one_shots[number] != 0) ++number;
   if (number == kMaxOneShots || !TakeFromBudget()) return -EAGAIN;

@@ -82,8 +82,9 @@ uint64_t AlternateStackNeeded();
 
 // A thread with such a reason holds no timer until it is permitted again. Async-signal-safe.
 enum class ForbidReason : uint8_t {
-  kStack,  // its alternate stack is smaller than that; or it is traced
-  kRing,   // it has been in io_uring_enter, whose wait our signal ends (rings.h)
+  kStack,   // its alternate stack is smaller than that
+  kTraced,  // a signal stops it until its tracer, if it has one, lets it go on
+  kRing,    // it has been in io_uring_enter, whose wait our signal ends (rings.h)
 };
 void ForbidTimer(int tid, ForbidReason reason = ForbidReason::kStack);
 void PermitTimer(int tid, ForbidReason reason = ForbidReason::kStack);

@@ -21,13 +21,14 @@ uint32_t WordAt(const volatile uint8_t* at) {
 }
 
 // Async-signal-safe. Whether an instruction within kLookBack bytes before `end` has the number as
-// its 32-bit operand.
+// its 32-bit operand. Only on the page of `end`, which runs or is returned to: another thread, a
+// JIT compiler's, may unmap the one before between a probe and the read.
 bool LoadsNumberBefore(uintptr_t end) {
-  if (end < kLowest || !WordReadable(end - kLookBack) || !WordReadable(end - sizeof(uint64_t)))
-    return false;
-  const auto* code = reinterpret_cast<const volatile uint8_t*>(end - kLookBack);
-  for (uintptr_t i = 0; i + sizeof(uint32_t) <= kLookBack; ++i) {
-    if (WordAt(code + i) == uint32_t{kRingEnter}) return true;
+  const uintptr_t page = end & ~(kProbePageSize - 1);
+  const uintptr_t from = end - page < kLookBack ? page : end - kLookBack;
+  if (end < kLowest || end - from < sizeof(uint32_t) || !PageReadable(page)) return false;
+  for (uintptr_t at = from; at + sizeof(uint32_t) <= end; ++at) {
+    if (WordAt(reinterpret_cast<const volatile uint8_t*>(at)) == uint32_t{kRingEnter}) return true;
   }
   return false;
 }

@@ -115,6 +115,15 @@ TEST_F(CpuTimersTest, WhatIsForbiddenForOneReasonIsNotPermittedForAnother) {
   EXPECT_GE(Start(), 0);
 }
 
+TEST_F(CpuTimersTest, ATracedThreadStaysForbiddenWhateverItsAlternateStack) {
+  ForbidTimer(Tid(), ForbidReason::kTraced);
+  PermitTimer(Tid());
+  EXPECT_TRUE(IsForbidden(Tid()));
+  EXPECT_EQ(StartOneShot(Tid(), {}, kPeriodNs, SIGPROF), -EPERM);
+  PermitTimer(Tid(), ForbidReason::kTraced);
+  EXPECT_FALSE(IsForbidden(Tid()));
+}
+
 TEST_F(CpuTimersTest, ThreadsThatHaveEndedDoNotFillTheListOfForbiddenOnes) {
   for (int i = 0; i < 600; ++i) {
     std::thread([] { ForbidTimer(Tid(), ForbidReason::kRing); }).join();
