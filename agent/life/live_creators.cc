@@ -2,13 +2,10 @@
 #include "agent/life/live_creators.h"
 
 #include <algorithm>
-#include <utility>
 
-#include "agent/endpoints/text_util.h"
 #include "agent/life/hook_switch.h"
 #include "agent/life/self.h"
 #include "agent/life/tree.h"
-#include "collectors/host_threads.h"
 #include "collectors/safe/region_file.h"
 #include "collectors/safe/thread_origins.h"
 #include "collectors/task_files.h"
@@ -23,8 +20,6 @@ constexpr uint64_t kMaxSweepNs = 10'000'000'000;
 
 // Made once a process image and never destroyed.
 constinit ThreadCreators* g_creators = nullptr;
-
-std::string Number(uint64_t value) { return std::to_string(value); }
 
 }  // namespace
 
@@ -53,29 +48,27 @@ void LiveCreators::SwitchOff() {
   if (reading_) cpu_->RemoveReader(g_creators);
   reading_ = false;
   live_.clear();
-  creator_of_.clear();
-  for (const std::string& id : std::exchange(findings_, {})) store_->End(id, MonotonicNs());
+  leaks_->Stop(MonotonicNs());
 }
 
 // Who is gone frees its entry; what is left is what lives.
-void LiveCreators::Sweep() {
+std::vector<ThreadOrigin> LiveCreators::Sweep() {
+  std::vector<ThreadOrigin> origins;
   live_.clear();
-  creator_of_.clear();
   for (uint32_t slot = 0; slot < ThreadOrigins::kSlots; ++slot) {
     ThreadOrigin origin;
     if (!SweepThreadOrigin(TreeThreadOrigins(), slot, &origin)) continue;
     live_[{origin.pid, origin.stack}] += origin.weight;
-    if (origin.pid == g_self.pid) creator_of_[origin.tid] = origin.stack;
+    origins.push_back(origin);
   }
   g_creators->SetLive(live_);
+  return origins;
 }
 
 void LiveCreators::Tick(uint64_t leak_after_ns, uint64_t now_ns) {
   if (!reading_ || now_ns < next_sweep_ns_) return;
   next_sweep_ns_ = now_ns + std::clamp(leak_after_ns / kSweepsPerWindow, kMinSweepNs, kMaxSweepNs);
-  leak_after_ns_ = leak_after_ns;
-  Sweep();
-  LookForLeaks(now_ns);
+  leaks_->Look(Sweep(), *g_creators, leak_after_ns, now_ns);
 }
 
 // Threads that live and are in no entry, of this process and of its children.
@@ -100,7 +93,7 @@ bool LiveCreators::Read(CreatorsSnapshot* out, std::string* error) {
     return false;
   }
   cpu_->FoldNow();
-  Sweep();
+  static_cast<void>(Sweep());
   for (const auto& [key, creator] : g_creators->all()) {
     out->samples.push_back({creator.frames, key.first, static_cast<int64_t>(creator.made),
                             static_cast<int64_t>(creator.live)});
@@ -132,53 +125,6 @@ std::vector<uint64_t> LiveCreators::CreatorOf(int tid) {
   const uint64_t hash = FindThreadOrigin(TreeThreadOrigins(), g_self.pid, tid);
   const ThreadCreator* creator = hash != 0 ? g_creators->Find(g_self.pid, hash) : nullptr;
   return creator != nullptr ? creator->frames : std::vector<uint64_t>{};
-}
-
-void LiveCreators::PutLeak(const ThreadLeak& leak, uint64_t now_ns, std::set<std::string>* seen) {
-  const ThreadCreator* creator = g_creators->Find(g_self.pid, leak.creator);
-  if (creator == nullptr) return;
-  Finding finding;
-  finding.id = MakeFindingId(FindingKind::kThreadLeak, Number(leak.creator));
-  finding.kind = FindingKind::kThreadLeak;
-  finding.pid = g_self.pid;
-  finding.since_ns = leak.since_ns;
-  const uint64_t window_ns = now_ns - leak.since_ns;
-  finding.sentence = "threads are made at one place and never end: " + Number(leak.live) +
-                     " live, " + Number(leak.entered) + " more in the last " +
-                     DurationText(static_cast<double>(window_ns) / 1e9) + ", " + Number(leak.idle) +
-                     " of them without CPU time";
-  finding.facts = {
-      {"live", Number(leak.live)},       {"idle", Number(leak.idle)},
-      {"entered", Number(leak.entered)}, {"ended", Number(leak.left)},
-      {"made", Number(creator->made)},   {"tid", Number(static_cast<uint64_t>(leak.idle_tid))}};
-  // A return address less 1 lies in its call: a creator's stack has no pc in front.
-  std::vector<uint64_t> frames = creator->frames;
-  if (!frames.empty()) --frames[0];
-  finding.stacks.push_back({"where they are made", -1, std::move(frames), ""});
-  ThreadRecord record;
-  record.tid = leak.idle_tid;
-  threads_->KnowCode();
-  if (threads_->Reader().ReadWaiting(&record) && !record.frames.empty()) {
-    finding.stacks.push_back({"where one of them waits", -1, record.frames, ""});
-  }
-  finding.next = "sonde threadcreate TARGET   |   sonde threads TARGET";
-  seen->insert(finding.id);
-  store_->Put(std::move(finding));
-}
-
-void LiveCreators::LookForLeaks(uint64_t now_ns) {
-  leaks_.Configure({leak_after_ns_});
-  std::vector<ThreadSeen> threads;
-  for (const auto& [tid, creator] : creator_of_) {
-    ThreadSeen seen{tid, creator, 0};
-    if (tid != agent_tid_ && ThreadCpuTime(tid, &seen.cpu_ns)) threads.push_back(seen);
-  }
-  std::set<std::string> seen;
-  for (const ThreadLeak& leak : leaks_.Observe(now_ns, threads)) PutLeak(leak, now_ns, &seen);
-  for (const std::string& id : findings_) {
-    if (!seen.contains(id)) store_->End(id, now_ns);
-  }
-  findings_ = std::move(seen);
 }
 
 void LiveCreatorsAfterFork() { g_creators = nullptr; }

@@ -1,29 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who made the threads that live now: switches the hook's counting on and off, looks now and then
-// which threads are gone, and finds call sites that leak threads. Agent thread only, but where a
-// function says otherwise. What is counted outlives this object, so a paused agent thread (yield.h)
-// finds it again. Memory: thread_creators.h, detectors/thread_leak.h.
+// which threads are gone, and has call sites that leak threads looked for. Agent thread only, but
+// where a function says otherwise. What is counted outlives this object, so a paused agent thread
+// (yield.h) finds it again. Memory: thread_creators.h, thread_leak_watch.h.
 #pragma once
 
 #include <cstdint>
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "agent/endpoints/creators_source.h"
-#include "agent/life/live_threads.h"
+#include "agent/life/thread_leak_watch.h"
 #include "collectors/cpu.h"
-#include "collectors/detectors/thread_leak.h"
-#include "collectors/findings.h"
+#include "collectors/safe/thread_origins.h"
 #include "collectors/thread_creators.h"
 
 namespace sonde::life {
 
 class LiveCreators final : public CreatorsSource {
  public:
-  LiveCreators(CpuCollector* cpu, LiveThreads* threads, FindingStore* store, int agent_tid)
-      : cpu_(cpu), threads_(threads), store_(store), agent_tid_(agent_tid) {}
+  LiveCreators(CpuCollector* cpu, ThreadLeakWatch* leaks) : cpu_(cpu), leaks_(leaks) {}
   ~LiveCreators() override;
   LiveCreators(const LiveCreators&) = delete;
   LiveCreators& operator=(const LiveCreators&) = delete;
@@ -40,23 +37,15 @@ class LiveCreators final : public CreatorsSource {
  private:
   void SwitchOn();
   void SwitchOff();
-  void Sweep();
+  std::vector<ThreadOrigin> Sweep();
   void AddUnknown(CreatorsSnapshot* out) const;
-  void LookForLeaks(uint64_t now_ns);
-  void PutLeak(const ThreadLeak& leak, uint64_t now_ns, std::set<std::string>* seen);
 
   CpuCollector* cpu_;
-  LiveThreads* threads_;
-  FindingStore* store_;
-  const int agent_tid_;
+  ThreadLeakWatch* leaks_;
   const char* why_off_ = "the agent is starting";
   bool reading_ = false;  // the collector is a reader of the folder
   uint64_t next_sweep_ns_ = 0;
   std::map<ThreadCreators::Key, uint64_t> live_;
-  std::map<int, uint64_t> creator_of_;  // of the main process, by tid
-  ThreadLeaks leaks_;
-  uint64_t leak_after_ns_ = 0;
-  std::set<std::string> findings_;  // ids of leaks that go on
 };
 
 // In a fork child: the parent's sums are not this process's.

@@ -76,6 +76,7 @@ LiveFindings::LiveFindings(const ConfigStore* config, CpuCollector* cpu, LiveThr
       stacks_(MonotonicNs(), [this](int pid, uint64_t pc) { return starts_.StartOf(pid, pc); }),
       locks_(g_self.pid, false, &store_),
       children_(cpu, &store_),
+      thread_leaks_(cpu, threads, &store_, [this](int pid) { RememberMappings(pid); }),
       cgroup_(CgroupCpuDirectory()),
       started_ns_(MonotonicNs()) {
   cpu_->AddReader(&stacks_, 0);
@@ -224,7 +225,11 @@ std::vector<std::string> LiveFindings::NotSearched() const {
   sentences.push_back(
       "deadlocks: of locks other than pthread's (absl, Rust, Go, std::atomic::wait), of readers of "
       "read-write locks, which do not know who has them, and between processes");
-  sentences.push_back("thread leaks: of child processes, and of threads by raw clone");
+  sentences.push_back("thread leaks: of threads by raw clone");
+  if (thread_leaks_.refused() > 0) {
+    sentences.push_back("thread leaks of " + Number(thread_leaks_.refused()) +
+                        " child processes, of whose threads the kernel does not tell the CPU time");
+  }
   if (children_.refused() > 0) {
     sentences.push_back("deadlocks and stuck threads of " + Number(children_.refused()) +
                         " child processes, which the kernel does not let this process read");

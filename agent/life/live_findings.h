@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the detectors over the running agent's numbers and keeps what they find. Agent thread only.
-// Memory: see findings.h, hot_stacks.h, live_locks.h, child_watch.h.
+// Memory: see findings.h, hot_stacks.h, live_locks.h, child_watch.h, thread_leak_watch.h.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,7 @@
 #include "agent/life/live_threads.h"
 #include "agent/life/lock_watch.h"
 #include "agent/life/starts_of_tree.h"
+#include "agent/life/thread_leak_watch.h"
 #include "agent/life/thread_uses.h"
 #include "collectors/cgroup_cpu.h"
 #include "collectors/cpu.h"
@@ -40,8 +41,8 @@ class LiveFindings final : public FindingsSource {
   [[nodiscard]] std::vector<std::string> NotSearched() const override;
   [[nodiscard]] uint64_t searched_since_ns() const override { return started_ns_; }
   [[nodiscard]] const std::vector<Mapping>* MappingsOf(int pid) const override;
-  // Other detectors fill the same store.
-  FindingStore* store() { return &store_; }
+  // Looks when its owner, who knows where threads were made, has it look.
+  ThreadLeakWatch* thread_leaks() { return &thread_leaks_; }
 
  private:
   void LookForHotThreads(uint64_t now_ns);
@@ -64,6 +65,7 @@ class LiveFindings final : public FindingsSource {
   HotProcess pressure_;
   LockWatch locks_;
   ChildWatch children_;
+  ThreadLeakWatch thread_leaks_;
   // Of children with findings: at most kMaxRemembered, about 10 KB each.
   static constexpr size_t kMaxRemembered = 32;
   std::map<int, std::vector<Mapping>> mappings_;

@@ -60,7 +60,7 @@ LiveSources::LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRail
       rails_(rails),
       threads_(cpu, agent_tid),
       findings_(config, cpu, &threads_),
-      creators_(cpu, &threads_, findings_.store(), agent_tid),
+      creators_(cpu, findings_.thread_leaks()),
       contention_(cpu,
                   [this](uint64_t from, uint64_t to) { return live_cpu_.PastCounts(from, to); }),
       started_unix_ms_(UnixMs()),

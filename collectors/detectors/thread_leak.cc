@@ -17,7 +17,7 @@ void ThreadLeaks::Configure(const ThreadLeakOptions& options) {
 void ThreadLeaks::Roll(uint64_t now_ns) {
   if (window_ns_ == 0) window_ns_ = now_ns;
   for (; now_ns - window_ns_ >= options_.after_ns; window_ns_ += options_.after_ns) {
-    for (auto& [creator, site] : sites_) {
+    for (auto& [key, site] : sites_) {
       site.windows.push_back(std::exchange(site.open, {}));
       if (site.windows.size() > kWindows) site.windows.pop_front();
     }
@@ -27,17 +27,18 @@ void ThreadLeaks::Roll(uint64_t now_ns) {
 void ThreadLeaks::Add(uint64_t now_ns, const ThreadSeen& seen) {
   const auto [place, is_new] = tracks_.try_emplace(seen.tid);
   Track& track = place->second;
+  const SiteKey site{seen.pid, seen.creator};
   // Another thread of that tid: of another site, or its clock began anew.
-  if (is_new || track.creator != seen.creator || seen.cpu_ns < track.cpu_ns) {
-    if (track.old) ++sites_[track.creator].open.left;
-    track = {seen.creator, now_ns, now_ns, seen.cpu_ns, 0, false};
+  if (is_new || track.site != site || seen.cpu_ns < track.cpu_ns) {
+    if (track.old) ++sites_[track.site].open.left;
+    track = {site, now_ns, now_ns, seen.cpu_ns, 0, false};
   }
   if (seen.cpu_ns != track.cpu_ns) track.quiet_since_ns = now_ns;
   track.cpu_ns = seen.cpu_ns;
   track.look = look_;
   if (track.old || now_ns - track.born_ns < options_.after_ns) return;
   track.old = true;
-  ++sites_[track.creator].open.entered;
+  ++sites_[site].open.entered;
 }
 
 void ThreadLeaks::RemoveGone() {
@@ -46,7 +47,7 @@ void ThreadLeaks::RemoveGone() {
       ++it;
       continue;
     }
-    if (it->second.old) ++sites_[it->second.creator].open.left;
+    if (it->second.old) ++sites_[it->second.site].open.left;
     it = tracks_.erase(it);
   }
   std::erase_if(sites_, [](const auto& item) {
@@ -71,9 +72,9 @@ bool ThreadLeaks::Grows(const Site& site, ThreadLeak* leak) {
          later_half * 2 >= leak->entered;
 }
 
-void ThreadLeaks::Count(uint64_t now_ns, std::map<uint64_t, ThreadLeak>* leaks) const {
+void ThreadLeaks::Count(uint64_t now_ns, std::map<SiteKey, ThreadLeak>* leaks) const {
   for (const auto& [tid, track] : tracks_) {
-    const auto leak = leaks->find(track.creator);
+    const auto leak = leaks->find(track.site);
     if (leak == leaks->end()) continue;
     ++leak->second.live;
     if (!track.old || now_ns - track.quiet_since_ns < options_.after_ns) continue;
@@ -89,19 +90,20 @@ std::vector<ThreadLeak> ThreadLeaks::Observe(uint64_t now_ns, std::span<const Th
     if (seen.creator != 0) Add(now_ns, seen);
   }
   RemoveGone();
-  std::map<uint64_t, ThreadLeak> leaks;
-  std::map<uint64_t, uint64_t> old;
-  for (const auto& [creator, site] : sites_) {
+  std::map<SiteKey, ThreadLeak> leaks;
+  std::map<SiteKey, uint64_t> old;
+  for (const auto& [key, site] : sites_) {
     ThreadLeak leak;
-    leak.creator = creator;
+    leak.pid = key.first;
+    leak.creator = key.second;
     leak.since_ns = window_ns_ - kWindows * options_.after_ns;
-    if (Grows(site, &leak)) leaks.emplace(creator, leak);
+    if (Grows(site, &leak)) leaks.emplace(key, leak);
   }
-  for (const auto& [tid, track] : tracks_) old[track.creator] += track.old ? 1 : 0;
+  for (const auto& [tid, track] : tracks_) old[track.site] += track.old ? 1 : 0;
   Count(now_ns, &leaks);
   std::vector<ThreadLeak> found;
-  for (const auto& [creator, leak] : leaks) {
-    if (leak.idle * 5 >= old[creator] * 4 && leak.idle != 0) found.push_back(leak);
+  for (const auto& [key, leak] : leaks) {
+    if (leak.idle * 5 >= old[key] * 4 && leak.idle != 0) found.push_back(leak);
   }
   return found;
 }

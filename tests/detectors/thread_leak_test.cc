@@ -19,9 +19,9 @@ class ThreadLeakTest : public ::testing::Test {
  protected:
   ThreadLeakTest() { detector_.Configure({kAfter}); }
 
-  int Make(uint64_t site = kSite) {
+  int Make(uint64_t site = kSite, int pid = 1) {
     ++last_tid_;
-    threads_[last_tid_] = {last_tid_, site, 0};
+    threads_[last_tid_] = {pid, last_tid_, site, 0};
     return last_tid_;
   }
   void End(int tid) { threads_.erase(tid); }
@@ -114,6 +114,54 @@ TEST_F(ThreadLeakTest, AReusedTidIsAnotherThread) {
   Looks(400, [&](int i) {
     if (i % 12 != 11) return;
     for (auto& [tid, thread] : threads_) thread.cpu_ns = thread.cpu_ns == 0 ? 1 : 0;
+  });
+  EXPECT_EQ(alarms_, 0);
+}
+
+TEST_F(ThreadLeakTest, EachProcessThatLeaksIsNamedAndTheHealthyOneIsNot) {
+  std::vector<int> pool;
+  const auto found = Looks(60, [&](int i) {
+    if (i % 2 == 0) Make(kSite, 10), Make(kSite, 11);
+    pool.push_back(Make(kSite, 12));
+    if (i < 12) return;
+    End(pool.front());
+    pool.erase(pool.begin());
+  });
+  ASSERT_EQ(found.size(), 2U);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(found[static_cast<size_t>(i)].pid, 10 + i);
+    EXPECT_EQ(found[static_cast<size_t>(i)].creator, kSite);
+    EXPECT_EQ(found[static_cast<size_t>(i)].live, 30U);
+  }
+}
+
+// A fork server that replaces its workers: each has eight threads, and lives for three spans.
+TEST_F(ThreadLeakTest, WorkersThatAreReplacedWithTheirPoolsAreNone) {
+  std::map<int, std::vector<int>> workers;
+  Looks(400, [&](int i) {
+    if (i % 8 != 0) return;
+    for (int k = 0; k < 8; ++k) workers[i].push_back(Make(kSite, 100 + i));
+    const auto oldest = workers.begin();
+    if (i - oldest->first < 24) return;
+    for (const int tid : oldest->second) End(tid);
+    workers.erase(oldest);
+  });
+  EXPECT_EQ(alarms_, 0);
+}
+
+// Threads that never end, of which no process makes enough.
+TEST_F(ThreadLeakTest, EachProcessWithItsLastingPoolIsNone) {
+  Looks(400, [&](int i) {
+    if (i % 4 == 0) Make(kSite, 100 + i / 16);
+  });
+  EXPECT_EQ(alarms_, 0);
+}
+
+TEST_F(ThreadLeakTest, ATidThatAnotherProcessTakesIsAnotherThread) {
+  for (int i = 0; i < 10; ++i) Make(kSite, 10);
+  Looks(400, [&](int i) {
+    if (i % 12 != 11) return;
+    for (auto& [tid, thread] : threads_) thread.pid = 10 + (i / 12) % 2;
   });
   EXPECT_EQ(alarms_, 0);
 }

@@ -5,6 +5,7 @@
 //   3,000
 //                 that came and went; all stay
 //   leak MS       a thread that waits for ever every so many milliseconds, beside a pool that works
+//   forked_leak MS  three children: two do so, and are alike; one only makes threads that end
 //   contend       a std::mutex that is held for 800 us at a time and a std::shared_mutex that is
 //   held
 //                 for 200 us, each with two threads that wait for it and measure how long; beside
@@ -119,6 +120,20 @@ void Leak(int every_ms) {
       usleep(static_cast<unsigned>(every_ms) * 1000);
     }
   }).detach();
+  Announce();
+}
+
+// Prints "ready" once for all.
+void ForkedLeak(int every_ms) {
+  for (const bool leaks : {true, true, false}) {
+    if (fork() != 0) continue;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) {
+      if (leaks) AcceptAndForget();
+      ServeAndEnd();
+      usleep(static_cast<unsigned>(every_ms) * 1000);
+    }
+  }
   Announce();
 }
 
@@ -239,6 +254,8 @@ int main(int argc, char** argv) {
     Creators();
   } else if (mode == "leak" && argc == 3) {
     Leak(atoi(argv[2]));
+  } else if (mode == "forked_leak" && argc == 3) {
+    ForkedLeak(atoi(argv[2]));
   } else if (mode == "contend") {
     Contend();
   } else if (mode == "wall") {
@@ -246,7 +263,7 @@ int main(int argc, char** argv) {
   } else if (mode == "children") {
     RunChildren();
   } else {
-    fputs("expected: creators | leak MS | contend | wall | children\n", stderr);
+    fputs("expected: creators | leak MS | forked_leak MS | contend | wall | children\n", stderr);
     return 2;
   }
   for (int c = getchar(); c != EOF; c = getchar()) {

@@ -5,6 +5,8 @@
 Usage: sync_test.py AGENT SONDE HOST [TEST...]
 """
 import json
+import os
+import pathlib
 import re
 import signal
 import sys
@@ -62,23 +64,49 @@ class Sync(HostCase):
                     for frame in thread.get("created_by", [])]
         self.assertEqual(sum("MakePthreads" in function for function in creators), 2)
 
+    def leaks(self):
+        code, text = self.sonde("findings", f":{self.port}", "--json")
+        return [f for f in json.loads(text)["findings"] if f["kind"] == "thread_leak"] if code == FINDING else []
+
     def test_thread_leak_is_found_by_the_stack_that_makes_them(self):
         self.start("leak", "400", SONDE_THREAD_LEAK_AFTER="5s")
-
-        def leaks():
-            code, text = self.sonde("findings", f":{self.port}", "--json")
-            return [f for f in json.loads(text)["findings"] if f["kind"] == "thread_leak"] if code == FINDING else []
-
-        finding = self.wait_for(leaks, 45)[0]
+        finding = self.wait_for(self.leaks, 45)[0]
         functions = [frame["function"] for frame in finding["stacks"][0]["frames"]]
         self.assertTrue(any("AcceptAndForget" in function for function in functions), functions)
         waits = [frame["function"] for frame in finding["stacks"][1]["frames"]]
         self.assertTrue(any("WaitForEver" in function for function in waits), waits)
         self.assertGreaterEqual(int(finding["facts"]["idle"]), 8)
-        self.assertEqual(len(leaks()), 1)  # not the threads that end
+        self.assertEqual(len(self.leaks()), 1)  # not the threads that end
         code, text = self.sonde(f":{self.port}")
         self.assertEqual(code, FINDING)
         self.assertIn("threads are made at one place and never end", text)
+
+    def test_thread_leak_of_forked_workers_is_one_finding_that_names_the_process(self):
+        process = self.start("forked_leak", "400", SONDE_THREAD_LEAK_AFTER="5s")
+        children = sorted(map(int, pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()))
+        finding = self.wait_for(lambda: [f for f in self.leaks() if f["facts"]["processes"] == "2"], 60)[0]
+        self.assertEqual(len(children), 3)
+        leaking = [int(pid) for pid in finding["facts"]["pids"].split()]
+        self.assertEqual(sorted(leaking), children[:2])  # not the healthy one
+        self.assertEqual(finding["pid"], leaking[0])
+        self.assertRegex(finding["sentence"], rf"^threads of pid {leaking[0]} are made at one place and never end: \d+ live, "
+                         r"\d+ more in the last .*; the same in 1 other process$")
+        self.assertAlmostEqual(float(finding["facts"]["per_hour"]), 9000, delta=1500)
+        made_since = len(os.listdir(f"/proc/{leaking[0]}/task")) - int(finding["facts"]["live"])
+        self.assertTrue(0 <= made_since <= 10, finding)
+        for stack, function in zip(finding["stacks"], ("AcceptAndForget", "WaitForEver")):
+            functions = [frame["function"] for frame in stack["frames"]]
+            self.assertTrue(any(function in name for name in functions), functions)
+        self.assertEqual(len(self.leaks()), 1)
+
+        # The process that was named ends: the same finding names the other, which leaks on.
+        os.kill(leaking[0], signal.SIGKILL)
+        other = self.wait_for(lambda: [f for f in self.leaks() if f["pid"] == leaking[1]], 20)[0]
+        self.assertEqual((other["id"], other["since_unix_ms"] // 1000, other["active"]),
+                         (finding["id"], finding["since_unix_ms"] // 1000, True))
+        self.assertEqual(other["facts"]["processes"], "1")
+        os.kill(leaking[1], signal.SIGKILL)
+        self.wait_for(lambda: not self.leaks()[0]["active"], 20)
 
 
     @staticmethod
