@@ -75,6 +75,7 @@ void CpuCollector::FoldNow() { Fold(MonotonicNs(), Sweep::kYes); }
 void CpuCollector::FoldCountsNow() { Fold(MonotonicNs(), Sweep::kNo); }
 
 void CpuCollector::Fold(uint64_t now_ns, Sweep sweep) {
+  now_ns = std::max(now_ns, folder_.last_ns());
   const bool changed = unwind_->Refresh();
   unwind_->FinishDeferred(now_ns, this);
   if (watcher_ != nullptr) watcher_->BeforeFold(now_ns, changed);

@@ -61,7 +61,12 @@ void Folder::RemoveSink(FoldSink* sink, uint64_t now_ns) {
   std::erase(sinks_, sink);
 }
 
+// Who asks may have looked at the clock before somebody else folded. A recorder that ended a step
+// in between would begin the next one before the end of this one, and readers would take neither.
+uint64_t Folder::Advance(uint64_t now_ns) { return last_ns_ = std::max(last_ns_, now_ns); }
+
 const FoldReport& Folder::Fold(uint64_t now_ns) {
+  now_ns = Advance(now_ns);
   ++fold_;
   region_.header->fold_count.Add(1);
   const FoldReport before = report_;
@@ -80,6 +85,7 @@ const FoldReport& Folder::Fold(uint64_t now_ns) {
 }
 
 void Folder::FoldCounts(uint64_t now_ns) {
+  now_ns = Advance(now_ns);
   FoldDrops();
   DecideOnPressure();
   FoldCells();

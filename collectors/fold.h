@@ -56,12 +56,14 @@ class Folder {
   void AddSink(FoldSink* sink, uint64_t now_ns);
   void RemoveSink(FoldSink* sink, uint64_t now_ns);
 
-  // About once a second, and before a sink is read. `now_ns`: CLOCK_MONOTONIC.
+  // About once a second, and before a sink is read. `now_ns`: CLOCK_MONOTONIC; one before that of
+  // an earlier fold is taken as that.
   const FoldReport& Fold(uint64_t now_ns);
   // Only what sinks are told, for who wants to read one now: the tables are swept by the next Fold.
   void FoldCounts(uint64_t now_ns);
 
   const FoldReport& report() const { return report_; }
+  uint64_t last_ns() const { return last_ns_; }  // of the last fold
   uint64_t memory_bytes() const;
 
  private:
@@ -80,6 +82,7 @@ class Folder {
     uint32_t used_fold;  // last fold in which a cell referred to it
   };
 
+  uint64_t Advance(uint64_t now_ns);
   void SkipPast();
   void FoldDrops();
   void DecideOnPressure();
@@ -107,6 +110,7 @@ class Folder {
   ZeroArray<SlotAge> processes_;
   std::vector<DropsSeen> drops_;
   uint64_t frames_[kMaxDepth] = {};
+  uint64_t last_ns_ = 0;
   uint32_t fold_ = 0;
   uint32_t evict_after_ = 0;  // idle folds, in this fold
   bool tables_overflowed_ = false;

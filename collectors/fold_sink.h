@@ -38,7 +38,7 @@ class FoldSink {
   virtual void OnDelta(const FoldDelta& delta) = 0;
   // What was offered and is in no delta, by reason.
   virtual void OnLost(Kind kind, DropReason reason, uint64_t events, uint64_t amount) = 0;
-  // Everything up to `now_ns` (CLOCK_MONOTONIC) has been handed over.
+  // Everything up to `now_ns` (CLOCK_MONOTONIC) has been handed over. Never less than before.
   virtual void OnFoldEnd(uint64_t now_ns) = 0;
 };
 

@@ -136,6 +136,26 @@ TEST_F(Readers, OfThePastGetWholeStepsAndAreToldWhich) {
   EXPECT_EQ(apart.covered_ns, 105 * kSecond);
 }
 
+TEST_F(Readers, OfThePastLoseNoStepToOneWhoLookedAtTheClockEarlier) {
+  Recorder recorder(*region_, &coverage_, now_);
+  folder_.AddSink(&recorder, now_);
+  ASSERT_EQ(region_.Record(region_.Thread(1), 1), DropReason::kNone);
+  folder_.Fold(now_ + kSecond);
+  recorder.CloseStep();
+  ASSERT_EQ(region_.Record(region_.Thread(1), 2), DropReason::kNone);
+  folder_.Fold(now_ + kSecond / 2);
+  ASSERT_EQ(region_.Record(region_.Thread(1), 3), DropReason::kNone);
+  folder_.FoldCounts(now_ + kSecond / 4);
+  for (int second = 2; second <= 12; ++second) folder_.Fold(now_ + second * kSecond);
+  const Past past = PastOf(0, UINT64_MAX);
+  EXPECT_EQ(past.damaged, 0u);
+  EXPECT_EQ(past.covered_ns, 12 * kSecond);
+  EXPECT_EQ(past.gaps, std::vector<Gap>());
+  uint64_t events = 0;
+  for (const FoldSample& sample : past.pieces.at(0).samples) events += sample.events;
+  EXPECT_EQ(events, 3u);
+}
+
 TEST_F(Readers, OfThePastHaveAShorterPastWhenStacksAreMany) {
   Recorder recorder(*region_, &coverage_, now_, {.step_ns = kSecond});
   folder_.AddSink(&recorder, now_);
