@@ -128,6 +128,10 @@ DetectedAllocators AllocatorDetector::Detect() {
   return out;
 }
 
+const LinkedObject* ObjectOf(const LinkedObjects& objects, const DetectedAllocator& allocator) {
+  return objects.Named(allocator.object == kTheProgram ? std::string_view() : allocator.object);
+}
+
 std::string Describe(const DetectedAllocator& allocator) {
   std::string text(AllocatorKindName(allocator.kind));
   text += " in " + allocator.object;
@@ -149,9 +153,10 @@ std::vector<std::string> NotCoveredSentences(const DetectedAllocators& detected)
     if (one.serves_malloc && detected.hooks_bypassed) {
       sentences.push_back("malloc goes to " + name + " in " + one.object +
                           ", which the loader searches before libsonde.so: allocations are not " +
-                          (one.object == "the program" ? "seen"
-                                                       : "seen; name libsonde.so first in "
-                                                         "LD_PRELOAD"));
+                          (one.object == kTheProgram ? "seen"
+                                                     : "seen; name libsonde.so first in "
+                                                       "LD_PRELOAD") +
+                          (one.samples_why_not.empty() ? "" : "; " + one.samples_why_not));
     }
     if (one.hidden) {
       sentences.push_back(name +

@@ -33,6 +33,7 @@ struct DetectedAllocator {
   bool serves_malloc = false;   // `malloc` of the global scope resolves to it
   bool hidden = false;          // linked in without exported symbols: nothing of it can be called
   bool samples_unseen = false;  // the hooks do not see its calls, but it samples by itself
+  std::string samples_why_not;  // a clause: why its own samples are not taken; empty: no word on it
   uint64_t statistics = 0;      // address of its statistics function; 0: none
 };
 
@@ -60,6 +61,9 @@ class AllocatorDetector {
   bool scanned_ = false;
   std::vector<AllocatorKind> hidden_;
 };
+
+// Where the allocator is; null: not among them.
+const LinkedObject* ObjectOf(const LinkedObjects& objects, const DetectedAllocator& allocator);
 
 // The allocators whose texts are in `bytes`. Pure.
 std::vector<AllocatorKind> AllocatorsNamedIn(std::string_view bytes);

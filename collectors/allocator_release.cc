@@ -17,12 +17,8 @@ using ReleaseBytes = void (*)(size_t);
 uint64_t Find(const ProcessMemory& memory, const DetectedAllocator& allocator,
               std::string_view symbol) {
   const LinkedObjects objects(memory);
-  for (const LinkedObject& object : objects.objects()) {
-    const bool is_program = object.name.empty() && allocator.object == "the program";
-    if (!is_program && object.name != allocator.object) continue;
-    return objects.Find(object, symbol).value_or(0);
-  }
-  return 0;
+  const LinkedObject* object = ObjectOf(objects, allocator);
+  return object == nullptr ? 0 : objects.Find(*object, symbol).value_or(0);
 }
 
 ReleaseOutcome Lacks(std::string_view symbol) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "collectors/allocator_gperftools.h"
 #include "collectors/safe/heap_math.h"
 #include "collectors/safe/sys.h"
 
@@ -127,6 +128,23 @@ bool TakeCounts(std::string_view line, int64_t interval, AllocatorStack* stack) 
   return true;
 }
 
+AllocatorSamples DumpJemalloc(Mallctl mallctl) {
+  const MemoryFile file;
+  AllocatorSamples out;
+  if (!file.CanBeOpened()) {
+    out.problem = "there is no file in memory to be had for its profile";
+    return out;
+  }
+  const std::string path = file.Path();
+  const char* name = path.c_str();
+  const int error = mallctl("prof.dump", nullptr, nullptr, &name, sizeof(name));
+  if (error != 0) {
+    out.problem = "its prof.dump failed with error " + std::to_string(error);
+    return out;
+  }
+  return ParseJemallocDump(file.Read());
+}
+
 }  // namespace
 
 AllocatorSamples ParseJemallocDump(std::string_view text) {
@@ -157,30 +175,25 @@ AllocatorSamples ParseJemallocDump(std::string_view text) {
   return out;
 }
 
-bool SamplesUnseen(const DetectedAllocator& allocator, bool hooks_bypassed) {
+UnseenSampling LookAtSampling(const ProcessMemory& memory, const DetectedAllocator& allocator,
+                              bool hooks_bypassed) {
   const bool is_unseen = allocator.serves_malloc
                              ? hooks_bypassed
                              : allocator.object == kTheProgram && allocator.statistics != 0;
-  if (allocator.kind != AllocatorKind::kJemalloc || !is_unseen || allocator.statistics == 0)
-    return false;
-  return IsOn(MallctlOf(allocator), "opt.prof") && IsOn(MallctlOf(allocator), "prof.active");
+  if (!is_unseen || allocator.hidden) return {};
+  if (allocator.kind == AllocatorKind::kGperftools) {
+    const GperftoolsSampling sampling(memory, allocator);
+    return {sampling.why_not().empty(), sampling.why_not()};
+  }
+  if (allocator.kind != AllocatorKind::kJemalloc || allocator.statistics == 0) return {};
+  const Mallctl mallctl = MallctlOf(allocator);
+  return {IsOn(mallctl, "opt.prof") && IsOn(mallctl, "prof.active"), {}};
 }
 
-AllocatorSamples ReadAllocatorSamples(const DetectedAllocator& allocator) {
-  const MemoryFile file;
-  AllocatorSamples out;
-  if (!file.CanBeOpened()) {
-    out.problem = "there is no file in memory to be had for its profile";
-    return out;
-  }
-  const std::string path = file.Path();
-  const char* name = path.c_str();
-  const int error = MallctlOf(allocator)("prof.dump", nullptr, nullptr, &name, sizeof(name));
-  if (error != 0) {
-    out.problem = "its prof.dump failed with error " + std::to_string(error);
-    return out;
-  }
-  return ParseJemallocDump(file.Read());
+AllocatorSamples ReadAllocatorSamples(const ProcessMemory& memory,
+                                      const DetectedAllocator& allocator) {
+  return allocator.kind == AllocatorKind::kGperftools ? GperftoolsSampling(memory, allocator).Read()
+                                                      : DumpJemalloc(MallctlOf(allocator));
 }
 
 }  // namespace sonde

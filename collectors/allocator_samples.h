@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an allocator has sampled itself, where the hooks do not see its calls: jemalloc with `prof`,
-// linked into the program or ahead of libsonde.so. Agent thread only, on request only.
+// What an allocator has sampled itself, where the hooks do not see its calls: jemalloc with `prof`
+// or gperftools' tcmalloc with TCMALLOC_SAMPLE_PARAMETER, linked into the program or ahead of
+// libsonde.so. Agent thread only, on request only.
 //
 // What asking costs the host: jemalloc's prof.dump writes its profile to a file of ours in memory,
 // which nobody else sees, 2 to 5 ms for 16,384 stacks. Meanwhile a thread whose allocation is
 // sampled (one in 512 KiB) waits for it; the others go on. So not again within kRestShare times
-// what it took. Memory: the text, at most kMaxDumpBytes, and the stacks.
+// what it took. tcmalloc: allocator_gperftools.h. Memory: the text, at most kMaxDumpBytes, and the
+// stacks.
 //
-// gperftools is not asked: its samples are to be had only by virtual C++ functions
-// (MallocExtension::GetHeapSample, ReadStackTraces), of which neither the place in the table nor
-// the strings and operator delete that go with them are the same from build to build. Google's
-// tcmalloc: the same.
+// Google's tcmalloc is not asked: its samples are to be had only by C++ functions that give
+// std::string and types of absl, which are not the same from build to build.
 #pragma once
 
 #include <cstdint>
@@ -37,11 +37,17 @@ struct AllocatorSamples {
   std::string problem;  // why there are none, or not all
 };
 
-// True for one that the hooks do not see and that samples by itself, by its own word.
-bool SamplesUnseen(const DetectedAllocator& allocator, bool hooks_bypassed);
+struct UnseenSampling {
+  bool on = false;      // the hooks do not see its calls, but it samples by itself, by its own word
+  std::string why_not;  // a clause: where they do not, and it could, but does not
+};
+// Cold path only.
+UnseenSampling LookAtSampling(const ProcessMemory& memory, const DetectedAllocator& allocator,
+                              bool hooks_bypassed);
 
-// Of one of which SamplesUnseen is true. Throws std::bad_alloc. Cold path only.
-AllocatorSamples ReadAllocatorSamples(const DetectedAllocator& allocator);
+// Of one that is on. Throws std::bad_alloc. Cold path only.
+AllocatorSamples ReadAllocatorSamples(const ProcessMemory& memory,
+                                      const DetectedAllocator& allocator);
 
 // A dump of jemalloc ("heap_v2/524288", "t*: 1: 40 [5: 200]", "@ 0x… 0x…"). Pure; nothing in the
 // text is trusted.

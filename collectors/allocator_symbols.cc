@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/allocator_symbols.h"
 
-#include <elf.h>
 #include <link.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include <algorithm>
 #include <array>
@@ -90,21 +90,57 @@ LinkedObjects::Range LinkedObjects::CodeAround(uint64_t address) const {
   return {};
 }
 
-// Libraries are linked to begin at 0, so their header lies where they were moved to.
-LinkedObjects::Range LinkedObjects::SegmentOf(const LinkedObject& object, uint64_t address) const {
-  Elf64_Ehdr header;
-  if (object.bias == 0 || address < object.bias || !memory_.ReadObject(object.bias, &header) ||
-      memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+// Libraries are linked to begin at 0, so their header lies where they were moved to. Of a program
+// that is linked at fixed addresses the kernel tells.
+std::vector<Elf64_Phdr> LinkedObjects::SegmentsOf(const LinkedObject& object) const {
+  uint64_t at = getauxval(AT_PHDR);
+  uint64_t count = getauxval(AT_PHNUM);
+  if (object.bias != 0) {
+    Elf64_Ehdr header;
+    if (!memory_.ReadObject(object.bias, &header) || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+      return {};
+    at = object.bias + header.e_phoff;
+    count = header.e_phnum;
+  } else if (!object.name.empty()) {
     return {};
-  for (size_t i = 0; i < std::min<size_t>(header.e_phnum, kMaxSegments); ++i) {
-    Elf64_Phdr segment;
-    if (!memory_.ReadObject(object.bias + header.e_phoff + i * sizeof(segment), &segment)) break;
+  }
+  std::vector<Elf64_Phdr> segments(std::min<uint64_t>(count, kMaxSegments));
+  if (segments.empty() || !memory_.Read(at, segments.data(), segments.size() * sizeof(Elf64_Phdr)))
+    return {};
+  return segments;
+}
+
+LinkedObjects::Range LinkedObjects::SegmentOf(const LinkedObject& object, uint64_t address) const {
+  if (object.bias == 0 || address < object.bias) return {};
+  for (const Elf64_Phdr& segment : SegmentsOf(object)) {
     const Range range = {object.bias + segment.p_vaddr,
                          object.bias + segment.p_vaddr + segment.p_memsz};
     const bool is_code = segment.p_type == PT_LOAD && (segment.p_flags & PF_X) != 0;
     if (is_code && address >= range.low && address < range.high) return range;
   }
   return {};
+}
+
+bool LinkedObjects::Holds(const LinkedObject& object, Part part, uint64_t address,
+                          uint64_t size) const {
+  for (const Elf64_Phdr& segment : SegmentsOf(object)) {
+    const bool loaded = segment.p_type == PT_LOAD;
+    const bool fits = part == Part::kCode ? loaded && (segment.p_flags & PF_X) != 0
+                                          : segment.p_type == PT_GNU_RELRO ||
+                                                (loaded && (segment.p_flags & (PF_W | PF_X)) == 0);
+    const uint64_t low = object.bias + segment.p_vaddr;
+    if (fits && address >= low && size <= segment.p_memsz &&
+        address - low <= segment.p_memsz - size)
+      return true;
+  }
+  return false;
+}
+
+const LinkedObject* LinkedObjects::Named(std::string_view name) const {
+  for (const LinkedObject& object : objects_) {
+    if (object.name == name) return &object;
+  }
+  return nullptr;
 }
 
 bool LinkedObjects::NameIs(uint64_t address, std::string_view name) const {
@@ -115,8 +151,8 @@ bool LinkedObjects::NameIs(uint64_t address, std::string_view name) const {
 }
 
 // Layout of DT_GNU_HASH: the head, the filter, the buckets, the chains.
-std::optional<uint64_t> LinkedObjects::Find(const LinkedObject& object,
-                                            std::string_view name) const {
+std::optional<LinkedObjects::Symbol> LinkedObjects::FindSymbol(const LinkedObject& object,
+                                                               std::string_view name) const {
   const uint32_t hash = GnuHash(name);
   HashHead head;
   if (object.hash == 0 || object.symbols == 0 || object.strings == 0) return std::nullopt;
@@ -138,10 +174,18 @@ std::optional<uint64_t> LinkedObjects::Find(const LinkedObject& object,
     if ((entry | 1) == (hash | 1) &&
         memory_.ReadObject(object.symbols + uint64_t{index} * sizeof(symbol), &symbol) &&
         IsDefinition(symbol) && NameIs(object.strings + symbol.st_name, name))
-      return object.bias + symbol.st_value;
+      return Symbol{object.bias + symbol.st_value, symbol.st_size,
+                    ELF64_ST_TYPE(symbol.st_info)};
     if ((entry & 1) != 0) break;
   }
   return std::nullopt;
+}
+
+std::optional<uint64_t> LinkedObjects::Find(const LinkedObject& object,
+                                            std::string_view name) const {
+  const auto symbol = FindSymbol(object, name);
+  if (!symbol) return std::nullopt;
+  return symbol->address;
 }
 
 }  // namespace sonde

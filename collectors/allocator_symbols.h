@@ -5,6 +5,7 @@
 // bytes an object, at most kMaxObjects.
 #pragma once
 
+#include <elf.h>
 #include <stdint.h>
 
 #include <optional>
@@ -35,10 +36,28 @@ class LinkedObjects {
 
   [[nodiscard]] const std::vector<LinkedObject>& objects() const { return objects_; }
 
-  // The address of what the object defines under that name; nothing when it does not, or has no
-  // DT_GNU_HASH. Cold path only.
+  // The object that the loader has under that name; empty: the program. Null: none. Cold path only.
+  [[nodiscard]] const LinkedObject* Named(std::string_view name) const;
+
+  struct Symbol {
+    uint64_t address = 0;
+    uint64_t size = 0;
+    int type = 0;  // STT_FUNC and the like
+  };
+  // What the object defines under that name; nothing when it does not, or has no DT_GNU_HASH. Cold
+  // path only.
+  [[nodiscard]] std::optional<Symbol> FindSymbol(const LinkedObject& object,
+                                                 std::string_view name) const;
   [[nodiscard]] std::optional<uint64_t> Find(const LinkedObject& object,
                                              std::string_view name) const;
+
+  enum class Part {
+    kCode,       // may be executed
+    kConstants,  // cannot be written to any more: read-only from the start, or once relocated
+  };
+  // True if all of it lies in one such part of the object, by its program headers. Cold path only.
+  [[nodiscard]] bool Holds(const LinkedObject& object, Part part, uint64_t address,
+                           uint64_t size) const;
 
   struct Range {
     uint64_t low = 0;
@@ -49,6 +68,7 @@ class LinkedObjects {
   [[nodiscard]] Range CodeAround(uint64_t address) const;
 
  private:
+  [[nodiscard]] std::vector<Elf64_Phdr> SegmentsOf(const LinkedObject& object) const;
   [[nodiscard]] Range SegmentOf(const LinkedObject& object, uint64_t address) const;
   void ReadDynamic(uint64_t dynamic, LinkedObject* object) const;
   [[nodiscard]] std::string ReadText(uint64_t address) const;

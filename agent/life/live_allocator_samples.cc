@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/life/live_allocator_samples.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -39,7 +40,7 @@ std::string NoteOn(const DetectedAllocator& allocator, const AllocatorSamples& s
 const AllocatorSamples& LiveAllocatorSamples::Of(const DetectedAllocator& allocator) {
   const uint64_t begin_ns = MonotonicNs();
   if (read_ns_ != 0 && begin_ns - read_ns_ < took_ns_ * kRestShare) return last_;
-  last_ = ReadAllocatorSamples(allocator);
+  last_ = ReadAllocatorSamples(memory_, allocator);
   read_ns_ = MonotonicNs();
   took_ns_ = read_ns_ - begin_ns;
   return last_;
@@ -48,9 +49,11 @@ const AllocatorSamples& LiveAllocatorSamples::Of(const DetectedAllocator& alloca
 // One allocator of the process at most: two that both sample unseen are not to be expected.
 void LiveAllocatorSamples::AddTo(const DetectedAllocators& detected, HeapSnapshot* out) {
   for (const DetectedAllocator& one : detected.all) {
-    if (!SamplesUnseen(one, detected.hooks_bypassed)) continue;
+    if (!LookAtSampling(memory_, one, detected.hooks_bypassed).on) continue;
     const AllocatorSamples& samples = Of(one);
     for (const AllocatorStack& stack : samples.stacks) out->samples.push_back(ToSample(stack));
+    // Readers reckon their error bars by it: by the wider of the two.
+    out->interval_bytes = std::max(out->interval_bytes, samples.interval_bytes);
     out->notes.push_back(NoteOn(one, samples));
     return;
   }

@@ -15,11 +15,19 @@ class LiveAllocatorSamples {
   // Samples are kept for so many times what it took to get them.
   static constexpr uint64_t kRestShare = 100;
 
+  explicit LiveAllocatorSamples(const ProcessMemory& memory) : memory_(memory) {}
+
   void AddTo(const DetectedAllocators& detected, HeapSnapshot* out);
+
+  // Why there were none the last time that they were asked for; empty: there were, or nobody asked.
+  [[nodiscard]] std::string Problem() const {
+    return last_.stacks.empty() ? last_.problem : std::string();
+  }
 
  private:
   const AllocatorSamples& Of(const DetectedAllocator& allocator);
 
+  const ProcessMemory& memory_;
   AllocatorSamples last_;
   uint64_t read_ns_ = 0;
   uint64_t took_ns_ = 0;

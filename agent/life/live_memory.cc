@@ -138,8 +138,11 @@ const DetectedAllocators& LiveMemory::Detected() {
   const uint64_t now_ns = MonotonicNs();
   if (!detected_ || now_ns - detected_ns_ > kDetectionRestNs) {
     detected_ = detector_.Detect();
-    for (DetectedAllocator& one : detected_->all)
-      one.samples_unseen = SamplesUnseen(one, detected_->hooks_bypassed);
+    for (DetectedAllocator& one : detected_->all) {
+      UnseenSampling sampling = LookAtSampling(memory_, one, detected_->hooks_bypassed);
+      one.samples_unseen = sampling.on;
+      one.samples_why_not = std::move(sampling.why_not);
+    }
     detected_ns_ = now_ns;
   }
   return *detected_;
@@ -151,7 +154,16 @@ std::vector<std::string> LiveMemory::Allocators() {
   return sentences;
 }
 
-std::vector<std::string> LiveMemory::NotCovered() { return NotCoveredSentences(Detected()); }
+std::vector<std::string> LiveMemory::NotCovered() {
+  DetectedAllocators detected = Detected();
+  const std::string problem = allocator_samples_.Problem();
+  for (DetectedAllocator& one : detected.all) {
+    if (!one.samples_unseen || problem.empty()) continue;
+    one.samples_unseen = false;
+    one.samples_why_not = "it samples by itself, but " + problem;
+  }
+  return NotCoveredSentences(detected);
+}
 
 SurveyOptions LiveMemory::Options(const WorkBudget& budget) const {
   SurveyOptions options;

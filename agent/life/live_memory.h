@@ -69,7 +69,7 @@ class LiveMemory : public MemorySource {
   AllocatorDetector detector_;
   std::optional<DetectedAllocators> detected_;
   uint64_t detected_ns_ = 0;
-  LiveAllocatorSamples allocator_samples_;
+  LiveAllocatorSamples allocator_samples_{memory_};
   std::optional<MemoryPage> page_;
   uint64_t made_ns_ = 0;
 };

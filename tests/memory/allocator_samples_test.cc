@@ -56,13 +56,32 @@ TEST(ParseJemallocDump, StopsAtItsBound) {
   EXPECT_NE(samples.problem, "");
 }
 
-TEST(SamplesUnseen, AsksNobodyWhomTheHooksSee) {
-  DetectedAllocator one{.kind = AllocatorKind::kJemalloc, .object = "/x.so", .serves_malloc = true};
-  EXPECT_FALSE(SamplesUnseen(one, /*hooks_bypassed=*/true));  // it cannot be asked
-  one.statistics = 1;                                         // would crash if it were called
-  EXPECT_FALSE(SamplesUnseen(one, /*hooks_bypassed=*/false));
+TEST(LookAtSampling, AsksNobodyWhomTheHooksSee) {
+  const ProcessMemory memory;
+  DetectedAllocator one;
+  one.kind = AllocatorKind::kJemalloc;
+  one.object = "/x.so";
+  one.serves_malloc = true;
+  EXPECT_FALSE(LookAtSampling(memory, one, /*hooks_bypassed=*/true).on);  // it cannot be asked
+  one.statistics = 1;  // would crash if it were called
+  EXPECT_FALSE(LookAtSampling(memory, one, /*hooks_bypassed=*/false).on);
   one.kind = AllocatorKind::kGperftools;
-  EXPECT_FALSE(SamplesUnseen(one, /*hooks_bypassed=*/true));
+  EXPECT_FALSE(LookAtSampling(memory, one, /*hooks_bypassed=*/false).on);
+  EXPECT_EQ(LookAtSampling(memory, one, /*hooks_bypassed=*/false).why_not, "");
+  one.kind = AllocatorKind::kGoogleTcmalloc;
+  EXPECT_FALSE(LookAtSampling(memory, one, /*hooks_bypassed=*/true).on);
+}
+
+TEST(LookAtSampling, SaysWhyOneIsNotAsked) {
+  const ProcessMemory memory;
+  DetectedAllocator one;
+  one.kind = AllocatorKind::kGperftools;
+  one.object = "/no/such/library.so";
+  one.serves_malloc = true;
+  one.statistics = 1;
+  const UnseenSampling sampling = LookAtSampling(memory, one, /*hooks_bypassed=*/true);
+  EXPECT_FALSE(sampling.on);
+  EXPECT_NE(sampling.why_not.find("does not export"), std::string::npos) << sampling.why_not;
 }
 
 }  // namespace
