@@ -12,7 +12,8 @@ void UnwindEntry::Build(UnwindBuildTools& tools) {
   coverage_ = UnwindCoverage::kNoUnwindData;
   if (object_.eh_frame == 0) return;
   const uint64_t text_size = object_.text_high - object_.text_low;
-  const bool big = object_.functions > kMaxFunctionsOfWhole || text_size > kMaxTextOfWhole;
+  const uint32_t most = object_.is_program ? kMaxFunctionsOfWhole : kMaxFunctionsOfLibrary;
+  const bool big = object_.functions > most || text_size > kMaxTextOfWhole;
   if (big && CanBeInChunks()) {
     coverage_ = UnwindCoverage::kOnDemand;
   } else if (text_size <= UINT32_MAX) {

@@ -126,6 +126,8 @@ void ElfImage::Describe(LoadedObject* object, WordHash* hash) const {
       FindEhFrame(begin, object);
     } else if (header.p_type == PT_NOTE) {
       AddNote(begin, header.p_memsz, object, hash);
+    } else if (header.p_type == PT_INTERP) {
+      object->is_program = true;
     }
   }
   object->eh_frame_limit = SegmentEnd(object->eh_frame);

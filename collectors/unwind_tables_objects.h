@@ -35,6 +35,7 @@ struct LoadedObject {
   uint64_t fingerprint = 0;       // FingerprintOf(image)
   uint64_t identity = 0;          // hash of place, name, headers, notes, and what is mapped where
   bool is_go = false;             // Go's linker has left its build id
+  bool is_program = false;        // it names a loader (libc does, too)
 };
 
 struct CodeRange {

@@ -14,8 +14,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "collectors/safe/unwind.h"
+#include "collectors/unwind_tables_entry.h"
 
 namespace sonde {
 namespace {
@@ -134,6 +136,34 @@ TEST(UnwindTables, WhatExceedsTheBudgetIsBuiltOnDemand) {
   EXPECT_EQ(FindModule(status, "libc.so")->bytes, 0u);
   EXPECT_LE(status.bytes, kSmall);
   EXPECT_FALSE(Covers(publication, reinterpret_cast<void*>(&qsort)));
+}
+
+UnwindCoverage CoverageWith(LoadedObject object, uint32_t functions, bool is_program) {
+  const ProcessMemory memory;
+  TableArena arena(1 << 20);
+  UnwindBuildTools tools{memory, arena, 1 << 20};
+  object.functions = functions;
+  object.is_program = is_program;
+  UnwindEntry entry(std::move(object));
+  entry.Build(tools);
+  return entry.coverage();
+}
+
+// Of a large library a service walks through a few chunks, of itself through most.
+TEST(UnwindTables, LargeLibrariesAreBuiltOnDemandEarlierThanTheProgram) {
+  const ProcessMemory memory;
+  CodeList code;
+  ASSERT_TRUE(ListCode(memory, {}, &code));
+  const auto own = reinterpret_cast<uint64_t>(&CoverageWith);
+  const auto program = std::find_if(
+      code.objects.begin(), code.objects.end(),
+      [&](const auto& object) { return own >= object.text_low && own < object.text_high; });
+  ASSERT_NE(program, code.objects.end());
+  EXPECT_TRUE(program->is_program);
+  EXPECT_EQ(CoverageWith(*program, 8'000, false), UnwindCoverage::kCovered);
+  EXPECT_EQ(CoverageWith(*program, 8'001, false), UnwindCoverage::kOnDemand);
+  EXPECT_EQ(CoverageWith(*program, 20'000, true), UnwindCoverage::kCovered);
+  EXPECT_EQ(CoverageWith(*program, 20'001, true), UnwindCoverage::kOnDemand);
 }
 
 const UnwindModuleStatus* ModuleAt(const UnwindStatus& status, const void* pc) {
