@@ -36,8 +36,8 @@
 
 namespace sonde {
 
-// An object with more functions is never built whole. Most stacks go through the program, while of a
-// large library a few chunks are walked through: redis-server's table of libcrypto took 350 KiB.
+// An object with more functions is never built whole. Most stacks go through the program, while of
+// a large library a few chunks are walked through: redis-server's table of libcrypto took 350 KiB.
 inline constexpr uint32_t kMaxFunctionsOfWhole = 20'000;
 inline constexpr uint32_t kMaxFunctionsOfLibrary = 8'000;
 inline constexpr uint64_t kMaxTextOfWhole = uint64_t{32} << 20;
