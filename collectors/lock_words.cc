@@ -41,9 +41,8 @@ struct Caller {
 
 Caller CallerOf(const std::vector<std::string_view>& functions) {
   for (const std::string_view name : functions) {
-    for (const NamedKind& row : kByFunction) {
-      if (name.find(row.part) != name.npos) return {row.kind, name};
-    }
+    const LockKind kind = LockKindOfFunction(name);
+    if (kind != LockKind::kOther) return {kind, name};
   }
   return {};
 }
@@ -122,6 +121,13 @@ class Decoder {
 };
 
 }  // namespace
+
+LockKind LockKindOfFunction(std::string_view name) {
+  for (const NamedKind& row : kByFunction) {
+    if (name.find(row.part) != name.npos) return row.kind;
+  }
+  return LockKind::kOther;
+}
 
 LockWait DecodeLockWait(const ReadableMemory& memory, const WhereItWaits& where,
                         const std::vector<std::string_view>& functions,

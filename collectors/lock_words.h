@@ -43,6 +43,9 @@ LockWait DecodeLockWait(const ReadableMemory& memory, const WhereItWaits& where,
                         const std::vector<std::string_view>& functions,
                         const std::function<bool(int tid)>& is_thread);
 
+// What a function of libc waits for, by its name; kOther: it is none of those.
+LockKind LockKindOfFunction(std::string_view name);
+
 // "mutex", "condition variable" …
 const char* LockKindName(LockKind kind);
 

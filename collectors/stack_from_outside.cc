@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collectors/stack_from_outside.h"
 
+#include "collectors/wait_note_reader.h"
+
 namespace sonde {
 namespace {
 
@@ -189,6 +191,20 @@ int OutsideWalker::ScoreOf(const Frame& callee, const Frame& caller) {
   return score;
 }
 
+// The hook's caller is next then, and what lies between is left out.
+bool OutsideWalker::TakeFromNote(const Frame& frame, Frame* caller) {
+  const auto note = FindWaitNote(frame.sp, [this](uint64_t address, uint64_t* value) {
+    return stack_.ReadWord(address, value);
+  });
+  if (!note) return false;
+  *caller = {};
+  caller->after = note->caller.return_address;
+  caller->sp = note->caller.stack_pointer;
+  caller->rbp = note->caller.frame_pointer;
+  caller->rbp_known = true;
+  return true;
+}
+
 bool OutsideWalker::Recover(const Frame& frame, Frame* caller) {
   UnwindRule rule = RuleOf(frame);
   if (rule.cfa == CfaKind::kNone) {
@@ -242,7 +258,7 @@ OutsideWalk OutsideWalker::Walk(const UnwindIndex* index, uint64_t pc, uint64_t 
       walk.end = step.end;
       break;
     }
-    if (step.next == Next::kNeedsRegister) {
+    if (step.next == Next::kNeedsRegister && !TakeFromNote(frame, &caller)) {
       exact_rbp_ = false;
       if (!Recover(frame, &caller)) {
         walk.end = StackEnd::kNoUnwindData;

@@ -3,8 +3,9 @@
 // that /proc/PID/task/TID/syscall tells.
 //
 // The missing register is rbp: most system-call sites of libc leave the caller's in the register,
-// and a frame that needs it (built with -O0, or with frame pointers) could not be left. It is then
-// recovered by a search up the stack for a value that would make a frame which
+// and a frame that needs it (built with -O0, or with frame pointers) could not be left. A lock hook
+// that measures has noted it on the stack (wait_note_reader.h). Else it is recovered by a search up
+// the stack for a value that would make a frame which
 //   - has a return address behind a call, and behind a call of the very function that it is for,
 //     as far as the call tells (direct, or through the PLT), and
 //   - from there leads by the unwind tables alone to the first frame of the thread.
@@ -86,6 +87,7 @@ class OutsideWalker {
   bool IsGoFrame(bool chained, uint64_t saved, uint64_t return_address);
   CopiedStack CodeToLookAt();
   static bool ReadCode(void* walker, uint64_t address, void* out, size_t size);
+  bool TakeFromNote(const Frame& frame, Frame* caller);
   bool Recover(const Frame& frame, Frame* caller);
   int ScoreOf(const Frame& callee, const Frame& caller);
   int MatchOf(const Frame& callee, const Frame& caller);

@@ -21,11 +21,16 @@ struct ContentionSample {
   int pid = 0;
   int64_t contentions = 0;
   int64_t delay_ns = 0;
+  // Names one wait that has not ended, the same at each reading; its delay is that so far. 0: all
+  // that have ended at this stack.
+  uint64_t open_wait = 0;
+  bool measured = true;  // when it ends it is counted among those that have
 };
 
 struct ContentionSnapshot {
   std::vector<ContentionSample> samples;
-  int64_t period_ns = 0;  // a shorter delay is sampled with the probability delay / period
+  std::vector<std::string> notes;  // sentences: what is missing
+  int64_t period_ns = 0;           // a shorter delay is sampled with the probability delay / period
   int64_t since_unix_ms = 0;
 };
 

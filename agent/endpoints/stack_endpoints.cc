@@ -213,20 +213,35 @@ StackProfile EmptyContention(const char* name) {
   return profile;
 }
 
+constexpr const char* kOpenWaits =
+    "state=waiting: waits that go on, with their delay so far; one that began before locks were "
+    "measured is as long as its thread has not run, and is left out when it ends";
+
+StackSample ToStackSample(ContentionSample from) {
+  StackSample sample;
+  sample.frames = std::move(from.frames);
+  sample.synthetic_leaf = std::move(from.lost);
+  sample.pid = from.pid;
+  if (!from.lock.empty()) sample.labels = {{"lock", std::move(from.lock)}};
+  if (from.open_wait != 0) sample.labels.emplace_back(kStateLabel, "waiting");
+  sample.values = {from.contentions, from.delay_ns};
+  sample.open_id = from.open_wait;
+  sample.counted_later = from.measured;
+  return sample;
+}
+
 void AddContention(ContentionSnapshot snapshot, StackProfile* profile) {
   profile->options.comments = {
       "a delay below " + std::to_string(snapshot.period_ns / 1000) +
       " us is sampled with the probability delay / period and counts for a whole period; where "
       "thousands a second are contended, the period is longer"};
+  bool any_open = false;
   for (ContentionSample& from : snapshot.samples) {
-    StackSample sample;
-    sample.frames = std::move(from.frames);
-    sample.synthetic_leaf = std::move(from.lost);
-    sample.pid = from.pid;
-    if (!from.lock.empty()) sample.labels = {{"lock", std::move(from.lock)}};
-    sample.values = {from.contentions, from.delay_ns};
-    profile->samples.push_back(std::move(sample));
+    any_open = any_open || from.open_wait != 0;
+    profile->samples.push_back(ToStackSample(std::move(from)));
   }
+  if (any_open) profile->options.comments.emplace_back(kOpenWaits);
+  for (std::string& note : snapshot.notes) profile->options.comments.push_back(std::move(note));
 }
 
 const char* WhyContentionIsOff(const ContentionSource* source) {

@@ -32,11 +32,43 @@ bool AddSample(const StackSample& sample, size_t address_space, ProfileBuilder* 
   return builder->AddSample(input);
 }
 
-using StackKey = std::tuple<int, std::vector<uint64_t>, std::string,
-                            std::vector<std::pair<std::string, std::string>>>;
+using Labels = std::vector<std::pair<std::string, std::string>>;
+using StackKey = std::tuple<int, std::vector<uint64_t>, std::string, Labels, uint64_t>;
 
 StackKey KeyOf(const StackSample& sample) {
-  return {sample.pid, sample.frames, sample.synthetic_leaf, sample.labels};
+  return {sample.pid, sample.frames, sample.synthetic_leaf, sample.labels, sample.open_id};
+}
+
+// Of what it is counted as when it has ended.
+StackKey EndedKeyOf(const StackSample& open) {
+  Labels labels = open.labels;
+  std::erase_if(labels, [](const auto& label) { return label.first == kStateLabel; });
+  return {open.pid, open.frames, open.synthetic_leaf, std::move(labels), 0};
+}
+
+// What was sampled may be less than what was known exactly.
+void TakeOff(const StackSample& part, StackSample* whole) {
+  for (size_t i = 0; i < whole->values.size(); ++i) {
+    whole->values[i] = std::max<int64_t>(0, whole->values[i] - part.values[i]);
+  }
+}
+
+// Samples that are alike become one.
+std::vector<StackSample> Merged(const std::vector<StackSample>& samples) {
+  std::map<StackKey, size_t> places;
+  std::vector<StackSample> merged;
+  for (const StackSample& sample : samples) {
+    StackKey key = KeyOf(sample);
+    std::get<4>(key) = 0;
+    const auto [place, is_new] = places.try_emplace(std::move(key), merged.size());
+    if (is_new) {
+      merged.push_back(sample);
+      continue;
+    }
+    StackSample& sum = merged[place->second];
+    for (size_t i = 0; i < sum.values.size(); ++i) sum.values[i] += sample.values[i];
+  }
+  return merged;
 }
 
 std::string LostText(const NamedCount& lost) {
@@ -83,9 +115,10 @@ std::string BuildStackProfile(const StackProfile& profile, AgentSources* sources
 
 // Stacks of other processes have addresses, and no names: those of this process would be wrong.
 std::string StackText(const StackProfile& profile, Context* context) {
+  const std::vector<StackSample> merged = Merged(profile.samples);
   std::vector<const StackSample*> sorted;
   int64_t total = 0;
-  for (const StackSample& sample : profile.samples) {
+  for (const StackSample& sample : merged) {
     if (sample.values[profile.text_value] == 0) continue;
     sorted.push_back(&sample);
     total += sample.values[profile.text_value];
@@ -109,19 +142,29 @@ std::string StackText(const StackProfile& profile, Context* context) {
 
 StackProfile StackDelta(const StackProfile& before, StackProfile after) {
   std::map<StackKey, const StackSample*> known;
+  std::map<StackKey, StackSample*> places;
   for (const StackSample& sample : before.samples) known[KeyOf(sample)] = &sample;
   for (StackSample& sample : after.samples) {
-    const auto same = known.find(KeyOf(sample));
-    if (same == known.end()) continue;
-    for (size_t i = 0; i < sample.values.size(); ++i) {
-      sample.values[i] -= same->second->values[i];
+    StackKey key = KeyOf(sample);
+    if (const auto same = known.find(key); same != known.end()) {
+      for (size_t i = 0; i < sample.values.size(); ++i) {
+        sample.values[i] -= same->second->values[i];
+      }
+      known.erase(same);
     }
-    known.erase(same);
+    places[std::move(key)] = &sample;
   }
-  for (const auto& [key, sample] : known) {  // gone meanwhile
-    after.samples.push_back(*sample);
-    for (int64_t& value : after.samples.back().values) value = -value;
+  std::vector<StackSample> gone;
+  for (const auto& [key, sample] : known) {
+    if (sample->open_id == 0) {
+      gone.push_back(*sample);
+      for (int64_t& value : gone.back().values) value = -value;
+    } else if (const auto whole = places.find(EndedKeyOf(*sample));
+               sample->counted_later && whole != places.end()) {
+      TakeOff(*sample, whole->second);
+    }
   }
+  after.samples.insert(after.samples.end(), gone.begin(), gone.end());
   std::erase_if(after.samples, [](const StackSample& sample) {
     return std::all_of(sample.values.begin(), sample.values.end(),
                        [](int64_t v) { return v == 0; });

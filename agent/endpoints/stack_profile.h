@@ -22,7 +22,12 @@ struct StackSample {
   int tid = 0;  // 0: of no single thread
   std::vector<std::pair<std::string, std::string>> labels;
   std::array<int64_t, 2> values{};
+  // Of one thing that goes on, the same in each profile; 0: of what has ended. `counted_later`:
+  // when it has ended, its whole is in the sample that is alike but for the label kStateLabel.
+  uint64_t open_id = 0;
+  bool counted_later = false;
 };
+inline constexpr char kStateLabel[] = "state";
 
 struct StackProfile {
   std::string name;        // "threadcreate"
@@ -39,7 +44,8 @@ std::string BuildStackProfile(const StackProfile& profile, AgentSources* sources
 // In the layout of Go's debug=1, which pprof reads for profiles that count one thing.
 std::string StackText(const StackProfile& profile, Context* context);
 
-// What `after` has more than `before`. Values may be less than nothing.
+// What `after` has more than `before`. Values may be less than nothing; of what went on at `before`
+// and has ended, the part that was there already is taken off its whole.
 StackProfile StackDelta(const StackProfile& before, StackProfile after);
 
 }  // namespace sonde

@@ -20,6 +20,7 @@
 #include "agent/runtime/resolve.h"
 #include "collectors/safe/hook_record.h"
 #include "collectors/safe/lock_waits.h"
+#include "collectors/safe/wait_note.h"
 
 namespace sonde::hooks {
 namespace {
@@ -150,7 +151,10 @@ __attribute__((always_inline)) inline int TimedLock(const void* lock, Kind kind,
                                                     const HookFrame& caller, Wait wait) {
   const uint64_t begin_ns = NowNs();
   const sonde::WaitTicket ticket = sonde::BeginLockWait(&g_waits, lock, begin_ns);
+  sonde::WaitNote note;
+  note.Begin(caller, kind, begin_ns);
   const int result = wait();
+  note.End();
   sonde::EndLockWait(ticket);
   const uint64_t end_ns = NowNs();
   sonde::RecordDelay(caller, kind, end_ns - begin_ns, end_ns);
@@ -161,7 +165,10 @@ __attribute__((always_inline)) inline int TimedLock(const void* lock, Kind kind,
 template <typename Wait>
 __attribute__((always_inline)) inline int TimedWait(Kind kind, const HookFrame& caller, Wait wait) {
   const uint64_t begin_ns = NowNs();
+  sonde::WaitNote note;
+  note.Begin(caller, kind, begin_ns);
   const int result = wait();
+  note.End();
   const uint64_t end_ns = NowNs();
   sonde::RecordDelay(caller, kind, end_ns - begin_ns, end_ns);
   return result;

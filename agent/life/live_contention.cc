@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#include <algorithm>
+
 #include "agent/life/hook_switch.h"
 #include "agent/life/self.h"
 #include "agent/life/wall_clock.h"
@@ -60,6 +62,19 @@ ContentionSample ToSample(const FoldSample& from) {
           static_cast<int64_t>(from.amount)};
 }
 
+ContentionSample ToSample(const WaiterOfTree& waiter, uint64_t delay_ns) {
+  constexpr uint64_t kSpread = 0x9e3779b97f4a7c15;  // of times that differ by little
+  ContentionSample sample;
+  sample.frames = waiter.wait.frames;
+  sample.lock = LockName(waiter.wait.kind);
+  sample.pid = waiter.pid;
+  sample.contentions = 1;
+  sample.delay_ns = static_cast<int64_t>(delay_ns);
+  sample.open_wait = (waiter.wait.since_ns * kSpread ^ static_cast<uint64_t>(waiter.tid)) | 1;
+  sample.measured = waiter.wait.measured;
+  return sample;
+}
+
 ContentionSample ToSample(const FoldLoss& loss) {
   return {{},
           LockName(loss.kind),
@@ -115,7 +130,20 @@ ContentionSnapshot LiveContention::Read(ContentionSide side) {
   for (const FoldLoss& loss : g_contention->Losses()) {
     if (IsOf(side, loss.kind)) snapshot.samples.push_back(ToSample(loss));
   }
+  AddOpenWaits(side, g_contention->since_ns(), MonotonicNs(), &snapshot);
   return snapshot;
+}
+
+// After what has ended was read: a wait is taken back from the waiter's stack before it is counted,
+// so one that ends meanwhile is in neither, and not in both.
+void LiveContention::AddOpenWaits(ContentionSide side, uint64_t from_ns, uint64_t to_ns,
+                                  ContentionSnapshot* out) {
+  if (side != ContentionSide::kWaiters) return;
+  for (const WaiterOfTree& waiter : open_waits_.Read(MonotonicNs())) {
+    const uint64_t begin_ns = std::max(waiter.wait.since_ns, from_ns);
+    if (begin_ns < to_ns) out->samples.push_back(ToSample(waiter, to_ns - begin_ns));
+  }
+  out->notes = open_waits_.NotLookedAt();
 }
 
 // Of a stack that was in several steps there are several samples, which the builder adds up.
@@ -135,6 +163,10 @@ ContentionPast LiveContention::ReadPast(ContentionSide side, int64_t from_unix_n
       if (IsOf(side, loss.kind)) samples.push_back(ToSample(loss));
     }
   }
+  if (!reading_) return answer;
+  const uint64_t from_ns = MonotonicOf(answer.window.from_unix_ns);
+  AddOpenWaits(side, std::max(from_ns, g_contention->since_ns()),
+               MonotonicOf(answer.window.to_unix_ns), &answer.counts);
   return answer;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/endpoints/contention_source.h"
+#include "agent/life/open_waits_of_tree.h"
 #include "collectors/cpu.h"
 #include "collectors/past.h"
 
@@ -19,7 +20,8 @@ class LiveContention final : public ContentionSource {
  public:
   // What was counted between two times of CLOCK_MONOTONIC, from the recording.
   using PastReader = std::function<Past(uint64_t from_ns, uint64_t to_ns)>;
-  LiveContention(CpuCollector* cpu, PastReader past) : cpu_(cpu), past_(std::move(past)) {}
+  LiveContention(CpuCollector* cpu, LiveThreads* threads, int agent_tid, PastReader past)
+      : cpu_(cpu), past_(std::move(past)), open_waits_(cpu, threads, agent_tid) {}
   ~LiveContention() override;
   LiveContention(const LiveContention&) = delete;
   LiveContention& operator=(const LiveContention&) = delete;
@@ -36,9 +38,11 @@ class LiveContention final : public ContentionSource {
  private:
   void SwitchOn();
   void SwitchOff();
+  void AddOpenWaits(ContentionSide side, uint64_t from_ns, uint64_t to_ns, ContentionSnapshot* out);
 
   CpuCollector* cpu_;
   const PastReader past_;
+  OpenWaitsOfTree open_waits_;
   const char* why_off_ = "the agent is starting";
   bool reading_ = false;  // the collector is a reader of the folder
   bool refused_ = false;  // by the kernel

@@ -4,38 +4,14 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
-#include <array>
 
-#include "agent/runtime/resolve.h"
+#include "agent/life/waiting_functions.h"
 
 namespace sonde::life {
 namespace {
 
 constexpr uint64_t kIdleNs = 2'000'000'000;
 constexpr int kMaxLooks = 100;  // at a time: 2 to 3 ms
-constexpr size_t kFramesThatTell = 6;
-
-constexpr std::array kWaitingFunctions = {"pthread_mutex_lock",
-                                          "pthread_mutex_timedlock",
-                                          "pthread_mutex_clocklock",
-                                          "pthread_rwlock_rdlock",
-                                          "pthread_rwlock_wrlock",
-                                          "pthread_rwlock_timedrdlock",
-                                          "pthread_rwlock_timedwrlock",
-                                          "pthread_rwlock_clockrdlock",
-                                          "pthread_rwlock_clockwrlock",
-                                          "pthread_cond_wait",
-                                          "pthread_cond_timedwait",
-                                          "pthread_cond_clockwait",
-                                          "sem_wait",
-                                          "sem_timedwait",
-                                          "sem_clockwait",
-                                          "pthread_join",
-                                          "pthread_timedjoin_np",
-                                          "pthread_clockjoin_np",
-                                          "pthread_barrier_wait",
-                                          "mtx_lock",
-                                          "mtx_timedlock"};
 
 bool IsFileLock(const WhereItWaits& where) {
   constexpr uint64_t kSetLockWait = 7;       // F_SETLKW
@@ -45,34 +21,10 @@ bool IsFileLock(const WhereItWaits& where) {
          (where.arguments[1] == kSetLockWait || where.arguments[1] == kOpenSetLockWait);
 }
 
-// Of libc, that wait; by where they start. Forked children have them where we have.
-const std::unordered_map<uint64_t, std::string_view>& WaitingFunctions() {
-  static const auto functions = [] {
-    std::unordered_map<uint64_t, std::string_view> found;
-    for (const char* name : kWaitingFunctions) {
-      const auto at = reinterpret_cast<uint64_t>(runtime::NextSymbol(name));
-      if (at != 0) found.emplace(at, name);
-    }
-    return found;
-  }();
-  return functions;
-}
-
-std::vector<std::string_view> FunctionsOf(ProcessThreads* process, const ThreadRecord& record) {
-  std::vector<std::string_view> names;
-  const auto& functions = WaitingFunctions();
-  for (size_t i = 0; i < std::min(record.frames.size(), kFramesThatTell); ++i) {
-    const uint64_t pc = i == 0 ? record.frames[0] : record.frames[i] - 1;
-    const auto known = functions.find(process->starts()->StartOf(pc));
-    names.push_back(known != functions.end() ? known->second : std::string_view());
-  }
-  return names;
-}
-
 }  // namespace
 
 LockWait LiveLocks::Decode(ProcessThreads* process, const ThreadRecord& record) {
-  return DecodeLockWait(process->memory(), record.where, FunctionsOf(process, record),
+  return DecodeLockWait(process->memory(), record.where, WaitingFunctionsOf(process, record),
                         [&](int tid) { return process->threads().contains(tid); });
 }
 

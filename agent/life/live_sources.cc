@@ -61,7 +61,7 @@ LiveSources::LiveSources(ConfigStore* config, CpuCollector* cpu, const GuardRail
       threads_(cpu, agent_tid),
       findings_(config, cpu, &threads_),
       creators_(cpu, findings_.thread_leaks()),
-      contention_(cpu,
+      contention_(cpu, &threads_, agent_tid,
                   [this](uint64_t from, uint64_t to) { return live_cpu_.PastCounts(from, to); }),
       started_unix_ms_(UnixMs()),
       executable_(ReadLink("/proc/self/exe")),

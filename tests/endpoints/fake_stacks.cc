@@ -47,6 +47,21 @@ ContentionSnapshot FakeContention::Read(ContentionSide side) {
         {{Inside(CompressReply), Inside(HandleConnection)}, "mutex", "", pid, 60, 6 * kSecond},
         {{Inside(CompressReply), Inside(HandleConnection)}, "condition", "", pid, 3, 3 * kSecond},
         {{}, "mutex", "[dropped: stack_table_full]", pid, 1, 1000}};
+    for (const int64_t delay_ns : ended_) {
+      ++snapshot.samples[0].contentions;
+      snapshot.samples[0].delay_ns += delay_ns;
+    }
+    for (const Open& open : open_) {
+      snapshot.samples.push_back({{Inside(CompressReply), Inside(HandleConnection)},
+                                  "mutex",
+                                  "",
+                                  pid,
+                                  1,
+                                  open.delay_ns,
+                                  open.id,
+                                  open.measured});
+    }
+    if (!open_.empty()) snapshot.notes = {"waits that go on are not known of 2 threads"};
   }
   return snapshot;
 }

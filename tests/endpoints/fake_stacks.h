@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/endpoints/contention_source.h"
@@ -37,10 +38,21 @@ class FakeContention final : public ContentionSource {
   ContentionPast ReadPast(ContentionSide side, int64_t from_unix_ns, int64_t to_unix_ns) override;
   std::vector<ContentionTotal> Totals() override;
   void Switch(bool on) { on_ = on; }
+  // Waits that have not ended, at the stack of those for mutexes.
+  struct Open {
+    uint64_t id = 0;
+    int64_t delay_ns = 0;
+    bool measured = true;
+  };
+  void SetOpen(std::vector<Open> open) { open_ = std::move(open); }
+  // One that has, as long as this.
+  void End(int64_t delay_ns) { ended_.push_back(delay_ns); }
 
  private:
   bool on_ = true;
   int64_t reads_ = 0;
+  std::vector<Open> open_;
+  std::vector<int64_t> ended_;
 };
 
 // When all threads were looked at; CLOCK_MONOTONIC.

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "agent/endpoints/stack_profile.h"
 #include "agent/http/socket.h"
@@ -101,6 +102,73 @@ TEST_F(StackEndpoint, BlockTellsKindsOfLocksApart) {
   const std::string text = Get(ServeBlock, "debug=1").response.body;
   EXPECT_NE(text.find("# lock condition\n"), std::string::npos) << text;
   EXPECT_NE(text.find("[dropped: stack_table_full]"), std::string::npos) << text;
+}
+
+constexpr int64_t kSecond = 1'000'000'000;
+
+TEST_F(StackEndpoint, WaitsThatGoOnAreInBlockWithALabelAndNotInMutex) {
+  sources_.contention().SetOpen({{1, 5 * kSecond}, {2, 3 * kSecond}});
+  for (const char* query : {"debug=1", "debug=1&last=30s"}) {
+    const std::string text = Get(ServeBlock, query).response.body;
+    EXPECT_NE(text.find("\n8000000000 @ 0x"), std::string::npos) << text;  // the two as one
+    EXPECT_NE(text.find("# contentions 2\n# lock mutex\n# state waiting\n"), std::string::npos);
+    EXPECT_NE(text.find("# contentions 60\n# lock mutex\n#\t"), std::string::npos) << text;
+    EXPECT_NE(text.find("state=waiting: waits that go on"), std::string::npos) << text;
+    EXPECT_NE(text.find("not known of 2 threads"), std::string::npos) << text;
+  }
+  const pprof::Profile profile = Decoded(Get(ServeBlock).response);
+  EXPECT_EQ(profile.samples.size(), 4U);
+  EXPECT_EQ(Sum(profile, "delay"), 17'000'001'000);
+  EXPECT_EQ(Sum(profile, "contentions"), 66);
+  EXPECT_EQ(Get(ServeMutex, "debug=1").response.body.find("waiting"), std::string::npos);
+}
+
+// The sums by whether they have ended, of a window: contentions and delay.
+using Sums = std::map<std::string, std::pair<int64_t, int64_t>>;
+Sums ByState(const pprof::Profile& profile) {
+  Sums sums;
+  for (const pprof::Sample& sample : profile.samples) {
+    std::string state = "ended";
+    for (const pprof::Label& label : sample.labels) {
+      if (profile.Text(label.key) == kStateLabel) state = profile.Text(label.text);
+    }
+    sums[state].first += sample.values.at(0);
+    sums[state].second += sample.values.at(1);
+  }
+  return sums;
+}
+
+TEST_F(StackEndpoint, AWaitThatGoesOnInAWindowCountsWithItsPartOfIt) {
+  sources_.contention().SetOpen({{1, 5 * kSecond}});
+  http::Answer answer = Get(ServeBlock, "seconds=2");
+  sources_.contention().SetOpen({{1, 7 * kSecond}, {2, kSecond}});
+  const pprof::Profile profile = Decoded(answer.later->Finish());
+  // The first began before, and was a contention then.
+  EXPECT_EQ(ByState(profile), (Sums{{"waiting", {1, 3 * kSecond}}}));
+}
+
+TEST_F(StackEndpoint, AWaitThatEndsInAWindowIsNotCountedTwice) {
+  sources_.contention().SetOpen({{1, 5 * kSecond}, {2, 50 * kSecond}});
+  http::Answer answer = Get(ServeBlock, "seconds=2");
+  sources_.contention().End(6 * kSecond);  // a second after it was seen
+  sources_.contention().SetOpen({{2, 52 * kSecond}});
+  const pprof::Profile profile = Decoded(answer.later->Finish());
+  EXPECT_EQ(ByState(profile), (Sums{{"ended", {0, kSecond}}, {"waiting", {0, 2 * kSecond}}}));
+}
+
+TEST_F(StackEndpoint, AWaitThatNobodyMeasuredTakesNothingFromThoseThatEnded) {
+  sources_.contention().SetOpen({{1, 5 * kSecond, false}});
+  http::Answer answer = Get(ServeBlock, "seconds=2");
+  sources_.contention().End(kSecond);  // of another
+  sources_.contention().SetOpen({});
+  EXPECT_EQ(ByState(Decoded(answer.later->Finish())), (Sums{{"ended", {1, kSecond}}}));
+}
+
+TEST_F(StackEndpoint, AWaitWhoseEndWasNotRecordedIsGoneWithoutATrace) {
+  sources_.contention().SetOpen({{1, 5 * kSecond}});
+  http::Answer answer = Get(ServeBlock, "seconds=2");
+  sources_.contention().SetOpen({});
+  EXPECT_TRUE(Decoded(answer.later->Finish()).samples.empty());
 }
 
 TEST_F(StackEndpoint, MutexOfSecondsIsWhatCameMeanwhile) {

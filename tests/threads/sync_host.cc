@@ -11,6 +11,10 @@
 //                 for 200 us, each with two threads that wait for it and measure how long; beside
 //                 them waits for a condition, a semaphore and a join. For each line on stdin prints
 //                 the nanoseconds that were waited so far for the two locks
+//   hold          a thread waits for a mutex that main holds for good, one of a forked child for
+//   its
+//                 copy of it; others wait for a condition, a semaphore and a thread that do not
+//                 come, and one for a lock that main gives back at the first line on stdin
 //   wall          one thread sleeps, one burns half of its time, one waits for a mutex for ever
 // Prints "ready" and the tid of main, ends with stdin.
 #include <pthread.h>
@@ -231,6 +235,43 @@ void RunWall() {
   Announce();
 }
 
+__attribute__((noinline)) void WaitForGoodCondition() {
+  std::mutex mutex;
+  std::condition_variable never;
+  std::unique_lock<std::mutex> held(mutex);
+  never.wait(held);
+}
+__attribute__((noinline)) void WaitForGoodSemaphore() {
+  sem_wait(&g_semaphore);
+  g_sink = 13;
+}
+__attribute__((noinline)) void JoinForGood() {
+  std::thread(WaitForEver).join();
+  g_sink = 14;
+}
+
+__attribute__((noinline)) void WaitInChild() {
+  g_big.lock();
+  g_sink = 15;
+}
+
+bool g_holds_small = false;
+void Hold() {
+  sem_init(&g_semaphore, 0, 0);
+  g_big.lock();
+  g_small.lock();
+  g_holds_small = true;
+  if (fork() == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    std::thread(WaitInChild).join();
+  }
+  for (void (*wait)() : {WaitHereForEver, WaitForSmallLock, WaitForGoodCondition,
+                         WaitForGoodSemaphore, JoinForGood}) {
+    std::thread(wait).detach();
+  }
+  Announce();
+}
+
 // Two children: one waits all the time, one half of it. This process only waits for its input.
 void RunChildren() {
   for (void (*work)() : {+[] { WaitHereForEver(); },
@@ -258,16 +299,24 @@ int main(int argc, char** argv) {
     ForkedLeak(atoi(argv[2]));
   } else if (mode == "contend") {
     Contend();
+  } else if (mode == "hold") {
+    Hold();
   } else if (mode == "wall") {
     RunWall();
   } else if (mode == "children") {
     RunChildren();
   } else {
-    fputs("expected: creators | leak MS | forked_leak MS | contend | wall | children\n", stderr);
+    fputs("expected: creators | leak MS | forked_leak MS | contend | hold | wall | children\n",
+          stderr);
     return 2;
   }
   for (int c = getchar(); c != EOF; c = getchar()) {
     if (c != '\n') continue;
+    if (g_holds_small) {
+      g_holds_small = false;
+      g_small.unlock();
+      usleep(100'000);
+    }
     printf("waited %lu %lu\n", g_waited_big.load(), g_waited_small.load());
     fflush(stdout);
   }

@@ -10,6 +10,7 @@ import pathlib
 import re
 import signal
 import sys
+import threading
 import time
 import unittest
 import urllib.error
@@ -161,6 +162,104 @@ class Sync(HostCase):
         code, text = self.sonde("block", f":{self.port}", "--top", "40")
         self.assertEqual(code, 0)
         self.assertIn("WaitForBigLock", text)
+
+    # Of the host's mode "hold": what waits for good, and as what.
+    FOR_GOOD = {"WaitHereForEver": "mutex", "WaitForGoodCondition": "condition", "WaitForGoodSemaphore": "semaphore",
+                "JoinForGood": "join"}
+
+    def open_waits(self, text):
+        """(delay in seconds, contentions, lock) by function, of the waits that go on."""
+        found = {}
+        for delay, body in self.groups(text):
+            if "# state waiting\n" not in body:
+                continue
+            for name in [*self.FOR_GOOD, "WaitForSmallLock"]:
+                if name in body:
+                    self.assertNotIn(name, found, text)
+                    found[name] = (delay / 1e9, int(re.search(r"# contentions (-?\d+)", body)[1]),
+                                   re.search(r"# lock (\w+)", body)[1])
+        return found
+
+    def ended_waits(self, text, name):
+        return [(delay / 1e9, int(re.search(r"# contentions (-?\d+)", body)[1])) for delay, body in self.groups(text)
+                if name in body and "# state" not in body]
+
+    def timed(self, path):
+        """An answer, and the times between which it was made."""
+        begin = time.monotonic()
+        text = self.get(path)
+        return text, begin, time.monotonic()
+
+    def test_waits_that_go_on_are_told_and_never_counted_twice(self):
+        process = self.start("hold", SONDE_LOCKS="on")
+        started = time.monotonic()
+        time.sleep(2)
+        first_text, _, first_at = self.timed("/debug/pprof/block?debug=1")
+        first = self.open_waits(first_text)
+        self.assertEqual({name: lock for name, (_, _, lock) in first.items()}, {**self.FOR_GOOD, "WaitForSmallLock": "rwlock"})
+        self.assertEqual({contentions for _, contentions, _ in first.values()}, {1})
+        self.assertRegex(first_text, r"# lock mutex\n# state waiting\n.*WaitInChild")
+        self.assertNotIn("libsonde", first_text)
+        self.assertIn("# state=waiting: waits that go on", first_text)
+
+        # A window, in the middle of which one of them ends.
+        answers = []
+        capture = threading.Thread(target=lambda: answers.append(self.timed("/debug/pprof/block?debug=1&seconds=4")))
+        capture.start()
+        time.sleep(2)
+        waited = self.waited(process)[1] / 1e9
+        released = time.monotonic()
+        capture.join()
+        text, begin, end = answers[0]
+        waits = self.open_waits(text)
+        self.assertEqual(sorted(waits), sorted(self.FOR_GOOD), text)
+        for name, (delay, contentions, _) in waits.items():
+            self.assertAlmostEqual(delay, 4, delta=0.3 + end - begin - 4, msg=name)
+            self.assertEqual(contentions, 0, name)  # they began before
+        [(delay, contentions)] = self.ended_waits(text, "WaitForSmallLock")
+        self.assertAlmostEqual(delay, released - begin, delta=0.4, msg=text)
+        self.assertEqual(contentions, 0)
+        self.assertGreater(waited, delay + 1.5)  # in whole it was longer
+        self.assertNotRegex(text, r"(?m)^-")
+
+        # In whole, and in the past, it is there once.
+        text, _, now = self.timed("/debug/pprof/block?debug=1")
+        [(delay, contentions)] = self.ended_waits(text, "WaitForSmallLock")
+        self.assertAlmostEqual(delay, waited, delta=0.1)
+        self.assertEqual(contentions, 1)
+        for name, (delay, contentions, _) in self.open_waits(text).items():
+            self.assertEqual(contentions, 1)
+            self.assertAlmostEqual(delay - first[name][0], now - first_at, delta=0.3, msg=name)
+            self.assertLess(delay, now - started + 5)
+        past = self.get("/debug/pprof/block?debug=1&last=60s")
+        have = float(re.search(r"have (\d+)s", past)[1])
+        self.assertEqual([round(delay, 1) for delay, _ in self.ended_waits(past, "WaitForSmallLock")], [round(waited, 1)])
+        for name, (delay, _, _) in self.open_waits(past).items():
+            self.assertTrue(1 < delay < have + 1, f"{name}: {delay} of {have}")
+        code, text = self.sonde("block", f":{self.port}", "--top", "40")
+        self.assertEqual(code, 0)
+        self.assertIn("WaitForGoodSemaphore", text)
+        self.assertIn("state=waiting", text)
+
+    def test_waits_from_before_locks_were_measured_are_told_while_they_go_on(self):
+        process = self.start("hold")
+        time.sleep(3)
+        code, text = self.sonde("set", str(process.pid), "locks=on")
+        self.assertEqual(code, 0, text)
+        switched_on = time.monotonic()
+        self.wait_for(lambda: self.open_waits(self.get("/debug/pprof/block?debug=1")), 10)
+        time.sleep(1)
+        text, _, now = self.timed("/debug/pprof/block?debug=1")
+        waits = self.open_waits(text)
+        self.assertEqual(sorted(waits), sorted([*self.FOR_GOOD, "WaitForSmallLock"]), text)
+        self.assertNotIn("libsonde", text)
+        for name, (delay, _, lock) in waits.items():
+            self.assertEqual(lock, self.FOR_GOOD.get(name, "rwlock"))
+            self.assertAlmostEqual(delay, now - switched_on, delta=1.5, msg=name)  # not from before
+        self.waited(process)
+        text = self.get("/debug/pprof/block?debug=1&seconds=1")
+        self.assertEqual(sorted(self.open_waits(text)), sorted(self.FOR_GOOD), text)
+        self.assertNotRegex(text, r"(?m)^-")
 
     def test_locks_are_off_until_they_are_switched_on_and_say_how(self):
         process = self.start("contend")
