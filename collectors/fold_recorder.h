@@ -39,6 +39,9 @@ class Recorder : public FoldSink {
   // What comes from the next fold on is in another step.
   void CloseStep();
 
+  // Where the step that is being filled begins.
+  uint64_t step_start_ns() const { return start_ns_; }
+
   size_t memory_bytes() const { return counts_.memory_bytes() + stacks_.memory_bytes(); }
 
  private:

@@ -157,8 +157,30 @@ void AddressHistory::Inherit(int pid, std::string_view name, int parent) {
   if (from == processes_.end() || lives_ + from->second.lives.size() > kMaxLives) return;
   Process copy = from->second;
   copy.name = name;
+  copy.perf_map = {};
   lives_ += copy.lives.size();
   processes_.insert_or_assign(pid, std::move(copy));
+}
+
+std::vector<int> AddressHistory::WithGeneratedCode() const {
+  std::vector<int> pids;
+  for (const auto& [pid, process] : processes_) {
+    const bool generates = std::ranges::any_of(process.lives, [&](const Life& life) {
+      return life.to_ns == kForEver && mappings_[life.mapping].IsGenerated();
+    });
+    if (generates) pids.push_back(pid);
+  }
+  return pids;
+}
+
+PerfMapHistory* AddressHistory::PerfMapOf(int pid) {
+  const auto found = processes_.find(pid);
+  return found == processes_.end() ? nullptr : &found->second.perf_map;
+}
+
+const PerfMapHistory* AddressHistory::PerfMapOf(int pid) const {
+  const auto found = processes_.find(pid);
+  return found == processes_.end() ? nullptr : &found->second.perf_map;
 }
 
 std::string AddressHistory::NameOf(int pid) const {
@@ -178,6 +200,7 @@ std::vector<Mapping> AddressHistory::At(int pid, uint64_t from_ns, uint64_t to_n
   }
   std::vector<std::pair<uint64_t, uint64_t>> doubtful;
   std::vector<const Mapping*> sorted;
+  sorted.reserve(mappings.size());
   for (const Mapping& mapping : mappings) sorted.push_back(&mapping);
   std::ranges::sort(sorted, {}, [](const Mapping* mapping) { return mapping->start; });
   for (size_t i = 0; i < sorted.size(); ++i) {
@@ -192,6 +215,7 @@ std::vector<Mapping> AddressHistory::At(int pid, uint64_t from_ns, uint64_t to_n
 
 void AddressHistory::Forget(uint64_t before_ns) {
   for (auto& [pid, process] : processes_) {
+    process.perf_map.Forget(before_ns);
     lives_ -= std::erase_if(process.lives,
                             [before_ns](const Life& life) { return life.to_ns < before_ns; });
   }
@@ -218,7 +242,9 @@ void AddressHistory::DropUnusedMappings() {
 }
 
 size_t AddressHistory::memory_bytes() const {
-  return lives_ * sizeof(Life) + mappings_.size() * kMappingBytes;
+  size_t bytes = lives_ * sizeof(Life) + mappings_.size() * kMappingBytes;
+  for (const auto& [pid, process] : processes_) bytes += process.perf_map.memory_bytes();
+  return bytes;
 }
 
 // m START LIMIT OFFSET BUILDID|- d|- PATH      a mapping; they are numbered from 0 in this order

@@ -7,6 +7,7 @@
 // A mapping was there at the two readings that saw it, and may have been there in the whole time
 // between the reading before and the reading after: those outer limits are what is remembered.
 // Where two objects may have had an address within the time that is asked about, nobody gets it.
+// Generated code has no object, but a perf map whose growth is remembered (not in the text).
 #pragma once
 
 #include <cstddef>
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "profile/mappings.h"
+#include "profile/perf_map_history.h"
 
 namespace sonde {
 
@@ -33,6 +35,11 @@ class AddressHistory {
   // The same mappings as `parent`: for a forked child that ended before it was read.
   void Inherit(int pid, std::string_view name, int parent);
   [[nodiscard]] bool Knows(int pid) const { return processes_.contains(pid); }
+  // Which processes have generated code mapped, as far as is known.
+  [[nodiscard]] std::vector<int> WithGeneratedCode() const;
+  // nullptr: the process is not known.
+  [[nodiscard]] PerfMapHistory* PerfMapOf(int pid);
+  [[nodiscard]] const PerfMapHistory* PerfMapOf(int pid) const;
   // Empty: unknown.
   [[nodiscard]] std::string NameOf(int pid) const;
 
@@ -62,6 +69,7 @@ class AddressHistory {
     std::string name;
     uint64_t read_ns = 0;
     std::vector<Life> lives;
+    PerfMapHistory perf_map;
   };
   class Reader;
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "profile/byte_source.h"
+#include "profile/perf_map.h"
 #include "profile/result.h"
 
 namespace sonde {
@@ -28,7 +29,8 @@ struct Mapping {
   // Where offset 0 of this image is mapped, and up to where without a gap; 0: it is not.
   uint64_t image_start = 0;
   uint64_t image_limit = 0;
-  int pid = 0;  // whose memory it is; only of what is no intact file, see SetOwner()
+  int pid = 0;                // whose memory it is; only of what is no intact file, see SetOwner()
+  PerfMapTime perf_map = {};  // of generated code: when its addresses were sampled
 
   bool Contains(uint64_t address) const { return address >= start && address < limit; }
   // A file of the file system, whatever its state now.

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
 #include <optional>
 #include <string_view>
 
@@ -26,49 +27,111 @@ std::optional<uint64_t> TakeHex(std::string_view* line) {
   return value;
 }
 
-class Search {
- public:
-  explicit Search(std::span<const uint64_t> addresses)
-      : addresses_(addresses), names_(addresses.size()) {}
+struct Line {
+  uint64_t start;
+  uint64_t size;
+  std::string_view name;
+  uint64_t end = 0;  // where in the file the next line begins
 
-  void Line(std::string_view line) {
-    const auto start = TakeHex(&line);
-    const auto size = start ? TakeHex(&line) : std::nullopt;
-    if (!size || line.empty()) return;
-    const auto first = std::lower_bound(addresses_.begin(), addresses_.end(), *start);
-    for (auto at = first; at != addresses_.end() && *at - *start < *size; ++at)
-      names_[static_cast<size_t>(at - addresses_.begin())] = {
-          *start, *size, std::string(line.substr(0, kMaxPerfMapName))};
-  }
-
-  std::vector<PerfMapName> Take() { return std::move(names_); }
-
- private:
-  const std::span<const uint64_t> addresses_;
-  std::vector<PerfMapName> names_;
+  bool Covers(uint64_t address) const { return address >= start && address - start < size; }
 };
 
-}  // namespace
+std::optional<Line> ParseLine(std::string_view text) {
+  const auto start = TakeHex(&text);
+  const auto size = start ? TakeHex(&text) : std::nullopt;
+  if (!size || text.empty()) return std::nullopt;
+  return Line{*start, *size, text.substr(0, kMaxPerfMapName)};
+}
 
-std::vector<PerfMapName> LookUpPerfMap(const ByteSource& map, std::span<const uint64_t> addresses) {
-  Search search(addresses);
-  uint64_t at = map.size() > kMaxPerfMapBytes ? map.size() - kMaxPerfMapBytes : 0;
+bool IsReadWhole(const ByteSource& map) { return map.size() <= kMaxPerfMapBytes; }
+
+// Calls take(line) for each whole line that makes sense. A last one without its end is still being
+// written.
+template <class Take>
+void ForEachLine(const ByteSource& map, const Take& take) {
+  uint64_t at = IsReadWhole(map) ? 0 : map.size() - kMaxPerfMapBytes;
   bool skip = at > 0;  // the rest of a line whose beginning was not read
   std::string text;
   std::vector<char> block(kBlockBytes);
   for (size_t got; (got = map.ReadAt(at, block.data(), block.size())) > 0; at += got) {
+    const uint64_t text_at = at - text.size();
     text.append(block.data(), got);
     size_t used = 0;
     for (size_t end; (end = text.find('\n', used)) != std::string::npos; used = end + 1) {
-      if (!skip) search.Line(std::string_view(text).substr(used, end - used));
+      auto line = skip ? std::nullopt : ParseLine(std::string_view(text).substr(used, end - used));
       skip = false;
+      if (!line) continue;
+      line->end = text_at + end + 1;
+      take(*line);
     }
     text.erase(0, used);
     if (text.size() <= kBlockBytes) continue;
     text.clear();  // a line that long is none
     skip = true;
   }
-  return search.Take();  // a last line without its end is still being written
+}
+
+class Search {
+ public:
+  Search(std::span<const PerfMapQuery> queries, bool is_whole)
+      : queries_(queries), is_whole_(is_whole), names_(queries.size()), several_(queries.size()) {}
+
+  void Take(const Line& line) {
+    const auto first = std::ranges::lower_bound(queries_, line.start, {}, &PerfMapQuery::address);
+    for (auto at = first; at != queries_.end() && line.Covers(at->address); ++at) {
+      if (line.end > at->time.to_bytes) continue;
+      const auto i = static_cast<size_t>(at - queries_.begin());
+      if (line.end > at->time.from_bytes && HadAnother(names_[i].name, line)) several_[i] = true;
+      names_[i] = {line.start, line.size, std::string(line.name)};
+    }
+  }
+
+  std::vector<PerfMapName> Finish() {
+    for (size_t i = 0; i < names_.size(); ++i) {
+      if (several_[i]) names_[i] = {};
+    }
+    return std::move(names_);
+  }
+
+ private:
+  // What was not read may have named it, too.
+  bool HadAnother(std::string_view known, const Line& line) const {
+    return known.empty() ? !is_whole_ : known != line.name;
+  }
+
+  const std::span<const PerfMapQuery> queries_;
+  const bool is_whole_;
+  std::vector<PerfMapName> names_;
+  std::vector<bool> several_;
+};
+
+}  // namespace
+
+std::vector<PerfMapName> LookUpPerfMap(const ByteSource& map,
+                                       std::span<const PerfMapQuery> queries) {
+  Search search(queries, IsReadWhole(map));
+  ForEachLine(map, [&](const Line& line) { search.Take(line); });
+  return search.Finish();
+}
+
+std::vector<bool> FindRenamed(const ByteSource& map, std::span<const uint64_t> addresses,
+                              std::span<const uint64_t> sizes) {
+  constexpr size_t kUnknown = 0;  // or a hash in 2^64: then one change is not seen
+  const size_t before = IsReadWhole(map) ? kUnknown : 1;  // another than any that is read
+  std::vector<size_t> names(addresses.size(), before);
+  std::vector<bool> renamed(sizes.size() + 1);
+  ForEachLine(map, [&](const Line& line) {
+    const auto first = std::ranges::lower_bound(addresses, line.start);
+    if (first == addresses.end() || !line.Covers(*first)) return;
+    const size_t name = std::hash<std::string_view>()(line.name);
+    const auto part = std::ranges::lower_bound(sizes, line.end) - sizes.begin();
+    for (auto at = first; at != addresses.end() && line.Covers(*at); ++at) {
+      size_t& known = names[static_cast<size_t>(at - addresses.begin())];
+      if (known != kUnknown && known != name) renamed[static_cast<size_t>(part)] = true;
+      known = name;
+    }
+  });
+  return renamed;
 }
 
 Result<std::unique_ptr<ByteSource>> OpenPerfMap(const std::string& path, uint32_t uid) {

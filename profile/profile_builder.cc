@@ -23,6 +23,10 @@ struct MappingLess {
   }
 };
 
+uint32_t FunctionIn(const pprof::Location& location) {
+  return location.lines.empty() ? pprof::kNone : location.lines.front().function;
+}
+
 // Of an encoded sample, beyond the ids of its locations.
 constexpr size_t kUsualSampleBytes = 48;
 
@@ -83,7 +87,7 @@ class ProfileBuilder::Output {
   pprof::StringTable strings_;
   std::vector<std::vector<const Mapping*>> sorted_;  // by address, one list a space
   std::map<const Mapping*, uint32_t, MappingLess> mapping_ids_;
-  IdIndex location_ids_;  // by mapping and address
+  IdIndex location_ids_;  // by mapping and address; of generated code by function, too
   std::unordered_map<uint32_t, uint32_t> name_locations_;
   std::unordered_map<pprof::StringId, uint32_t> function_ids_;
   std::vector<uint32_t> place_locations_;  // of places_ that a sample has
@@ -159,21 +163,22 @@ std::vector<uint32_t> ProfileBuilder::Output::UsedPlaces() const {
   return places;
 }
 
-// A perf map is read once for all addresses of its process.
+// A perf map is read once for all addresses of its process, whatever their times.
 void ProfileBuilder::Output::ReadPerfMaps(const std::vector<uint32_t>& places) {
-  std::map<int, std::vector<uint64_t>> generated;
+  std::map<int, std::vector<PerfMapQuery>> generated;
   for (const uint32_t id : places) {
     const Place& place = builder_.places_[id];
     const Mapping* mapping = MappingAt(place);
     if (mapping != nullptr && mapping->IsGenerated() && mapping->pid != 0)
-      generated[mapping->pid].push_back(place.address);
+      generated[mapping->pid].push_back({place.address, mapping->perf_map});
   }
-  for (auto& [pid, addresses] : generated) {
-    std::sort(addresses.begin(), addresses.end());
+  for (auto& [pid, queries] : generated) {
+    std::sort(queries.begin(), queries.end());
+    queries.erase(std::unique(queries.begin(), queries.end()), queries.end());
     try {
-      symbolizer_->ReadPerfMap(pid, addresses);
+      symbolizer_->ReadPerfMap(pid, queries);
     } catch (const std::bad_alloc&) {
-      unnamed_for_memory_ += addresses.size();
+      unnamed_for_memory_ += queries.size();
     }
   }
 }
@@ -190,23 +195,26 @@ uint32_t ProfileBuilder::Output::NewLocation(pprof::Location location) {
   return static_cast<uint32_t>(profile_.locations.size() - 1);
 }
 
-// Processes that share a mapping share its locations.
+// Processes that share a mapping share its locations. In generated code an address may have had
+// several names in the time of the profile, and then it has several locations.
 uint32_t ProfileBuilder::Output::LocationOf(const Place& place) {
   const Mapping* mapping = MappingAt(place);
   const uint32_t index = mapping == nullptr ? pprof::kNone : MappingIndex(*mapping);
-  const uint64_t hash = MixHash(index, place.address);
+  const bool has_names = mapping != nullptr && symbolizer_ != nullptr;
+  const bool is_generated = has_names && mapping->IsGenerated();
+  uint32_t function = is_generated ? FunctionAt(*mapping, index, place.address) : pprof::kNone;
+  const uint64_t hash = MixHash(MixHash(index, place.address), function);
   const uint32_t known = location_ids_.Find(hash, [&](uint32_t id) {
     const pprof::Location& location = profile_.locations[id];
-    return location.mapping == index && location.address == place.address;
+    return location.mapping == index && location.address == place.address &&
+           (!is_generated || FunctionIn(location) == function);
   });
   if (known != IdIndex::kNotFound) return known;
+  if (has_names && !is_generated) function = FunctionAt(*mapping, index, place.address);
   pprof::Location location;
   location.mapping = index;
   location.address = place.address;
-  if (mapping != nullptr && symbolizer_ != nullptr) {
-    const uint32_t function = FunctionAt(*mapping, index, place.address);
-    if (function != pprof::kNone) location.lines.push_back({function, 0});
-  }
+  if (function != pprof::kNone) location.lines.push_back({function, 0});
   const uint32_t id = NewLocation(std::move(location));
   location_ids_.Insert(hash, id);
   return id;

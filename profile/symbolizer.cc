@@ -234,17 +234,24 @@ void Symbolizer::NameOf(Object* object, uint64_t address, Symbol* symbol) {
 }
 
 void Symbolizer::ReadPerfMap(int pid, std::span<const uint64_t> addresses) {
+  std::vector<PerfMapQuery> queries;
+  queries.reserve(addresses.size());
+  for (const uint64_t address : addresses) queries.push_back({address});
+  ReadPerfMap(pid, queries);
+}
+
+void Symbolizer::ReadPerfMap(int pid, std::span<const PerfMapQuery> queries) {
   generated_.erase(pid);
-  if (!options_.open_perf_map || addresses.empty()) return;
+  if (!options_.open_perf_map || queries.empty()) return;
   const auto map = options_.open_perf_map(pid);
   if (!map) return;
-  std::vector<PerfMapName> names = LookUpPerfMap(**map, addresses);
-  std::map<uint64_t, PerfMapName>& known = generated_[pid];
+  std::vector<PerfMapName> names = LookUpPerfMap(**map, queries);
+  std::map<PerfMapQuery, PerfMapName>& known = generated_[pid];
   size_t bytes = 0;
   for (size_t i = 0; i < names.size(); ++i) {
     bytes += names[i].name.size() + kNameOverhead;
     if (names[i].name.empty() || bytes > options_.max_name_bytes) continue;
-    known.emplace_hint(known.end(), addresses[i], std::move(names[i]));
+    known.emplace_hint(known.end(), queries[i], std::move(names[i]));
   }
 }
 
@@ -253,7 +260,7 @@ Symbol Symbolizer::LookupGenerated(const Mapping& mapping, uint64_t address) con
   symbol.module = mapping.path;
   const auto process = generated_.find(mapping.pid);
   if (process == generated_.end()) return symbol;
-  const auto found = process->second.find(address);
+  const auto found = process->second.find({address, mapping.perf_map});
   if (found == process->second.end()) return symbol;
   symbol.name = found->second.name;
   symbol.start = found->second.start;

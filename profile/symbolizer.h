@@ -73,6 +73,8 @@ class Symbolizer {
   // Names the sorted addresses of generated code of a process, by one pass over its perf map as it
   // is now, for the Lookups that follow. Replaces what was read for that process before.
   void ReadPerfMap(int pid, std::span<const uint64_t> addresses);
+  // The same, each as of its time, which is that of the Lookup's mapping.
+  void ReadPerfMap(int pid, std::span<const PerfMapQuery> queries);
 
   // Objects that could not be used, and why, since the start; one sentence each, bounded.
   const std::vector<std::string>& problems() const { return problems_; }
@@ -103,7 +105,7 @@ class Symbolizer {
   SymbolizerOptions options_;
   Objects objects_;  // most recently used first
   size_t name_bytes_ = 0;
-  std::map<int, std::map<uint64_t, PerfMapName>> generated_;  // pid, address
+  std::map<int, std::map<PerfMapQuery, PerfMapName>> generated_;  // by pid
   std::vector<std::string> problems_;
 };
 

@@ -12,11 +12,21 @@ int64_t CpuWindowMaker::UnixOf(uint64_t time_ns) const {
   return static_cast<int64_t>(time_ns + static_cast<uint64_t>(utc_offset_ns_));
 }
 
+std::vector<Mapping> CpuWindowMaker::MappingsAt(int pid, const Interval& time) const {
+  std::vector<Mapping> space = history_.At(pid, time.from_ns, time.to_ns);
+  const PerfMapHistory* const perf_map = history_.PerfMapOf(pid);
+  if (!time.is_recorded || perf_map == nullptr) return space;
+  for (Mapping& mapping : space) {
+    if (mapping.IsGenerated()) mapping.perf_map = perf_map->Between(time.from_ns, time.to_ns);
+  }
+  return space;
+}
+
 // Each space once, however many pieces share it.
 int CpuWindowMaker::SpaceOf(int pid, const Interval& time) {
   const auto [known, fresh] = by_piece_.try_emplace({pid, time.from_ns}, -1);
   if (!fresh) return known->second;
-  std::vector<Mapping> space = history_.At(pid, time.from_ns, time.to_ns);
+  std::vector<Mapping> space = MappingsAt(pid, time);
   if (space.empty()) return -1;
   const auto same = std::ranges::find(window_.spaces, space);
   known->second = static_cast<int>(same - window_.spaces.begin());
@@ -69,7 +79,7 @@ void CpuWindowMaker::AddLoss(const FoldLoss& loss) {
 }
 
 void CpuWindowMaker::AddPiece(const FoldProfile& piece) {
-  const Interval time{piece.from_ns, piece.to_ns};
+  const Interval time{piece.from_ns, piece.to_ns, true};
   BeginPiece(time);
   for (const FoldSample& sample : piece.samples) {
     if (sample.kind == Kind::kCpu)
@@ -79,7 +89,7 @@ void CpuWindowMaker::AddPiece(const FoldProfile& piece) {
 }
 
 void CpuWindowMaker::AddPiece(const Capture::Piece& piece) {
-  const Interval time{piece.from_ns, piece.to_ns};
+  const Interval time{piece.from_ns, piece.to_ns, false};
   BeginPiece(time);
   const std::vector<FoldCounts::Entry> entries = piece.counts.Entries();
   window_.samples.reserve(window_.samples.size() + entries.size());

@@ -24,8 +24,9 @@ class CpuWindowMaker {
   CpuWindowMaker(const AddressHistory& history, int64_t utc_offset_ns, int owner_pid)
       : history_(history), utc_offset_ns_(utc_offset_ns), owner_pid_(owner_pid) {}
 
-  // In order. Addresses of each belong to what was mapped in its time.
+  // In order. Addresses of each belong to what was mapped in its time. Of the recording:
   void AddPiece(const FoldProfile& piece);
+  // Of now.
   void AddPiece(const Capture::Piece& piece);
   void AddGaps(const std::vector<Gap>& gaps);
   // Its time is that of its pieces; coverage and rate are left to the caller.
@@ -36,6 +37,7 @@ class CpuWindowMaker {
   struct Interval {
     uint64_t from_ns;
     uint64_t to_ns;
+    bool is_recorded;  // names of generated code are those of then, not of now
   };
   void BeginPiece(const Interval& time);
   // FoldSample and FoldCounts::Entry have these of a stack.
@@ -48,6 +50,7 @@ class CpuWindowMaker {
   [[nodiscard]] bool IsGenerated(int space, uint64_t address) const;
   void AddLoss(const FoldLoss& loss);
   int SpaceOf(int pid, const Interval& time);
+  [[nodiscard]] std::vector<Mapping> MappingsAt(int pid, const Interval& time) const;
   [[nodiscard]] int64_t UnixOf(uint64_t time_ns) const;
 
   const AddressHistory& history_;

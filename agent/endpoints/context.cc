@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/endpoints/context.h"
 
-#include <string>
-
 #include "agent/endpoints/own_memory.h"
-#include "collectors/safe/sys.h"
-#include "profile/perf_map.h"
+#include "agent/endpoints/perf_maps.h"
 
 namespace sonde {
 
@@ -17,12 +14,7 @@ Symbolizer& Context::Symbols() {
     options.max_debugdata_bytes = options.max_index_bytes;
     options.memory = OwnMemoryReader();
     options.memory_pid = sources->Status().pid;
-    options.open_perf_map = [own = options.memory_pid](int pid) {
-      // As the process sees its root: a JIT compiler writes there.
-      const std::string root = pid == own ? "" : "/proc/" + std::to_string(pid) + "/root";
-      const auto uid = static_cast<uint32_t>(sys::Call(SYS_geteuid));
-      return OpenPerfMap(root + "/tmp/perf-" + std::to_string(pid) + ".map", uid);
-    };
+    options.open_perf_map = [own = options.memory_pid](int pid) { return OpenPerfMapOf(pid, own); };
     symbols_ = std::make_unique<Symbolizer>(std::move(options));
   }
   return *symbols_;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agent/endpoints/own_memory.h"
+#include "agent/endpoints/perf_maps.h"
 #include "agent/life/self.h"
 #include "agent/life/small_reads.h"
 #include "agent/life/tree.h"
@@ -16,6 +17,7 @@
 #include "collectors/safe/region_mappings.h"
 #include "collectors/safe/region_ring.h"
 #include "recording/cpu_window_maker.h"
+#include "recording/renamed_code.h"
 
 namespace sonde::life {
 namespace {
@@ -33,6 +35,8 @@ std::string CommandOf(int pid) {
 std::string FileKey(const Mapping& mapping) {
   return mapping.device + ":" + std::to_string(mapping.inode) + ":" + mapping.path;
 }
+
+Result<std::unique_ptr<ByteSource>> OpenMapOf(int pid) { return OpenPerfMapOf(pid, g_self.pid); }
 
 }  // namespace
 
@@ -155,6 +159,8 @@ void LiveCpu::AfterFold(uint64_t now_ns, bool changed) {
   if (!changed) history_.Unchanged(g_self.pid, now_ns);
   if (displaced_) KeepApart();
   ReadNewProcesses(now_ns);
+  if (recorder_.step_start_ns() != step_start_ns_) LookAtPerfMaps(Look::kStepEnded, now_ns);
+  step_start_ns_ = recorder_.step_start_ns();
   if (!store_) return;
   store_ = false;
   const std::string text = history_.Write();
@@ -165,6 +171,20 @@ void LiveCpu::AfterFold(uint64_t now_ns, bool changed) {
 void LiveCpu::ReadNewProcesses(uint64_t now_ns) {
   for (const int pid : active_.pids) {
     if (!history_.Knows(pid)) ReadMappings(pid, now_ns);
+  }
+}
+
+// A file's size and its last bytes, of each process that has such code, however long the file is.
+void LiveCpu::LookAtPerfMaps(Look look, uint64_t now_ns) {
+  for (const int pid : history_.WithGeneratedCode()) {
+    const auto map = OpenMapOf(pid);
+    if (!map) continue;
+    PerfMapHistory* const known = history_.PerfMapOf(pid);
+    if (look == Look::kStepEnded) {
+      known->Note(**map, now_ns);
+    } else {
+      known->Check(**map, now_ns);
+    }
   }
 }
 
@@ -189,9 +209,20 @@ std::unique_ptr<CpuCapture> LiveCpu::OpenCapture(int rate_hz) {
 CpuWindow LiveCpu::Past(int64_t from_unix_ns, int64_t to_unix_ns) {
   cpu_->FoldNow();
   recorder_.Flush();
-  const std::vector<uint64_t> cuts = history_.Changes();
-  const sonde::Past past = ReadPast(TreeRegion(), MonotonicOf(from_unix_ns),
-                                    MonotonicOf(to_unix_ns), capture_memory_.max_bytes(), cuts);
+  LookAtPerfMaps(Look::kBetweenSteps, MonotonicNs());
+  std::vector<uint64_t> cuts = history_.Changes();
+  const auto read = [&] {
+    return ReadPast(TreeRegion(), MonotonicOf(from_unix_ns), MonotonicOf(to_unix_ns),
+                    capture_memory_.max_bytes(), cuts);
+  };
+  sonde::Past past = read();
+  const std::vector<uint64_t> renamed = CutsOfRenamedCode(past, history_, OpenMapOf);
+  if (!renamed.empty()) {
+    cuts.insert(cuts.end(), renamed.begin(), renamed.end());
+    std::ranges::sort(cuts);
+    past = {};  // room for the next
+    past = read();
+  }
   return WindowOf(past, history_, UtcOffset(), g_self.pid);
 }
 

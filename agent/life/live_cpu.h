@@ -62,6 +62,8 @@ class LiveCpu : private FoldWatcher {
   bool ReadMappings(int pid, uint64_t now_ns);
   void ReadNewProcesses(uint64_t now_ns);
   bool ReadSomeAgain(uint64_t now_ns);
+  enum class Look { kStepEnded, kBetweenSteps };
+  void LookAtPerfMaps(Look look, uint64_t now_ns);
   void KeepApart();
   void Forget();
 
@@ -76,6 +78,7 @@ class LiveCpu : private FoldWatcher {
   std::vector<LiveCapture*> captures_;
   std::set<int> due_;  // processes whose mappings are to be read again
   uint64_t next_round_ns_ = 0;
+  uint64_t step_start_ns_ = 0;  // the recorder's, when perf maps were looked at
   bool objects_changed_ = true;
   bool displaced_ = false;  // in the fold that is under way
   bool store_ = true;       // the region has not what is known

@@ -91,6 +91,26 @@ TEST(AddressHistory, TakesADeletedFileForTheSameObject) {
   EXPECT_EQ(mappings[0].image_start, 0x1000u);
 }
 
+TEST(AddressHistory, KnowsWhoHasGeneratedCodeAndAPerfMapOfItsOwn) {
+  Mapping code = Object(0x8000, 0x1000, "//anon", "");
+  code.inode = 0;
+  AddressHistory history;
+  EXPECT_EQ(history.PerfMapOf(7), nullptr);
+  history.Update(7, "host", {kMain, code}, 10 * kSecond);
+  history.Update(8, "plain", {kMain}, 10 * kSecond);
+  EXPECT_EQ(history.WithGeneratedCode(), std::vector<int>{7});
+  const size_t before = history.memory_bytes();
+  history.PerfMapOf(7)->Note(*OpenText("8000 10 f\n"), 10 * kSecond);
+  EXPECT_GT(history.memory_bytes(), before);
+  history.Inherit(9, "child", 7);
+  EXPECT_FALSE(history.PerfMapOf(7)->empty());
+  EXPECT_TRUE(history.PerfMapOf(9)->empty());
+  // It is remembered as long as the code is, which may have been sampled.
+  history.Update(7, "host", {kMain}, 20 * kSecond);
+  EXPECT_EQ(history.WithGeneratedCode(), std::vector<int>{9});
+  EXPECT_FALSE(history.PerfMapOf(7)->empty());
+}
+
 TEST(AddressHistory, ForgetsWhatEndedBefore) {
   AddressHistory history = Story();
   history.Forget(31 * kSecond);

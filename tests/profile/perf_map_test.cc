@@ -13,7 +13,9 @@ namespace {
 
 std::vector<std::string> NamesIn(const std::string& text, const std::vector<uint64_t>& addresses) {
   std::vector<std::string> names;
-  for (const PerfMapName& found : LookUpPerfMap(*OpenText(text), addresses))
+  std::vector<PerfMapQuery> queries;
+  for (const uint64_t address : addresses) queries.push_back({address});
+  for (const PerfMapName& found : LookUpPerfMap(*OpenText(text), queries))
     names.push_back(found.name);
   return names;
 }
@@ -30,6 +32,75 @@ TEST(LookUpPerfMap, KnowsWhereCodeBeginsAndEnds) {
 TEST(LookUpPerfMap, TheLaterLineCounts) {
   EXPECT_EQ(NamesIn("1000 100 old\n1080 10 new\n", {0x1000, 0x1080, 0x10ff}),
             (Names{"old", "new", "old"}));
+}
+
+TEST(LookUpPerfMap, OfThePastIsWhatWasWrittenByThen) {
+  const std::string first = "1000 100 first\n", second = "1000 80 second\n";
+  const uint64_t one = first.size(), two = one + second.size();
+  const auto map = OpenText(first + second + "1000 80 third\n");
+  const auto name = [&](uint64_t address, PerfMapTime time) {
+    return LookUpPerfMap(*map, std::vector<PerfMapQuery>{{address, time}})[0].name;
+  };
+  EXPECT_EQ(name(0x1010, {0, 0}), "");
+  EXPECT_EQ(name(0x1010, {0, one - 1}), "");  // its line was still being written
+  EXPECT_EQ(name(0x1010, {0, one}), "first");
+  EXPECT_EQ(name(0x1010, {one, one}), "first");
+  EXPECT_EQ(name(0x1010, {two, two}), "second");
+  EXPECT_EQ(name(0x1090, {two, two}), "first");
+  EXPECT_EQ(name(0x1010, {}), "third");
+  // Which of the two ran is not known.
+  EXPECT_EQ(name(0x1010, {one, two}), "");
+  EXPECT_EQ(name(0x1010, {two, UINT64_MAX}), "");
+  EXPECT_EQ(name(0x1010, {0, two}), "");
+  EXPECT_EQ(name(0x1090, {0, UINT64_MAX}), "first");
+}
+
+TEST(LookUpPerfMap, OfThePastIsReadForAllTimesInOnePass) {
+  std::string text = "1000 100 first\n";
+  const uint64_t one = text.size();
+  while (text.size() < 200'000) text += "9000 10 another\n";
+  const uint64_t before = text.size();
+  text += "1000 80 second\n1000 80 second\n";
+  const std::vector<PerfMapQuery> queries = {{0x1010, {0, one}},
+                                             {0x1010, {one, before}},
+                                             {0x1010, {one, text.size()}},
+                                             {0x1010, {text.size(), UINT64_MAX}},
+                                             {0x1090}};
+  Names names;
+  for (const PerfMapName& found : LookUpPerfMap(*OpenText(text), queries))
+    names.push_back(found.name);
+  EXPECT_EQ(names, (Names{"first", "first", "", "second", "first"}));
+}
+
+TEST(LookUpPerfMap, DoesNotGuessWhatStoodBeforeThePartThatIsRead) {
+  std::string text = "1000 10 first\n";
+  text += std::string(kMaxPerfMapBytes - text.size(), '#');
+  text += "\n3000 10 known\n";
+  const uint64_t before = text.size();
+  text += "1000 10 last\n3000 10 known\n";
+  const PerfMapTime during{before, UINT64_MAX}, after{text.size(), UINT64_MAX};
+  const std::vector<PerfMapQuery> queries = {{0x1000, during}, {0x1000, after}, {0x3000, during}};
+  Names names;
+  for (const PerfMapName& found : LookUpPerfMap(*OpenText(text), queries))
+    names.push_back(found.name);
+  EXPECT_EQ(names, (Names{"", "last", "known"}));
+  EXPECT_EQ(FindRenamed(*OpenText(text), std::vector<uint64_t>{0x1000}, std::vector{before}),
+            (std::vector<bool>{false, true}));
+}
+
+TEST(FindRenamed, TellsInWhichPartANameChanged) {
+  const std::string text =
+      "1000 100 f\n2000 100 g\n"
+      "1000 100 f\n3000 10 new\n"
+      "2080 10 h\n";
+  const std::vector<uint64_t> sizes = {22, 45};
+  const auto renamed = [&](std::vector<uint64_t> addresses) {
+    return FindRenamed(*OpenText(text), addresses, sizes);
+  };
+  EXPECT_EQ(renamed({0x1000, 0x3000}), (std::vector<bool>{false, false, false}));
+  EXPECT_EQ(renamed({0x1000, 0x2080, 0x3000}), (std::vector<bool>{false, false, true}));
+  EXPECT_EQ(renamed({0x2000, 0x2090}), (std::vector<bool>{false, false, false}));
+  EXPECT_EQ(renamed({}), (std::vector<bool>{false, false, false}));
 }
 
 TEST(LookUpPerfMap, LeavesOutWhatMakesNoSense) {
