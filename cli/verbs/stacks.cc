@@ -13,6 +13,7 @@
 #include "cli/connection.h"
 #include "cli/cpu_summary.h"
 #include "cli/export.h"
+#include "cli/open_waits.h"
 #include "cli/past_options.h"
 #include "cli/progress.h"
 #include "cli/read_heap.h"
@@ -126,6 +127,7 @@ void Render(const StackVerb& verb, const Options& options, const std::string& ti
   else
     RenderReport(std::cout, terminal, view);
   RenderReportEvidence(&page, view);
+  RenderOpenWaits(&page, view);
   if (!why_off.empty()) page.Line("off", why_off);
   for (const std::string& comment : view.comments())
     if (!comment.starts_with(kOff)) page.Line("note", comment);
@@ -152,6 +154,7 @@ ExitCode Answer(const StackVerb& verb, const Options& options, const Captured& c
     json.update({{"process", captured.process},
                  {"source", captured.agent},
                  {"off", WhyOff(view)},
+                 {"waiting", OpenWaitsToJson(view)},
                  {"comments", view.comments()}});
     std::cout << json.dump(2, ' ', false, kReplaceBadUtf8) << "\n";
   } else {

@@ -239,7 +239,14 @@ class Sync(HostCase):
         code, text = self.sonde("block", f":{self.port}", "--top", "40")
         self.assertEqual(code, 0)
         self.assertIn("WaitForGoodSemaphore", text)
-        self.assertIn("state=waiting", text)
+        self.assertRegex(text, r"waiting +mutex \d+\.?\d* s so far, most at .*std::mutex::lock < .*Wait(HereForEver|InChild)")
+        self.assertNotIn("waiting   rwlock", text)  # it has ended
+        told = json.loads(self.sonde("block", f":{self.port}", "--json")[1])["waiting"]
+        self.assertEqual([wait["lock"] for wait in told], ["mutex", "join", "semaphore", "condition"])
+        self.assertIn("WaitForGoodCondition", " ".join(told[3]["heaviest_stack"]["frames"]))
+        dump = self.get("/debug/pprof/threads?debug=2")
+        for name in self.FOR_GOOD:
+            self.assertIn(name, dump)  # also where only the hook knows the frame pointer
 
     def test_waits_from_before_locks_were_measured_are_told_while_they_go_on(self):
         process = self.start("hold")
