@@ -60,25 +60,34 @@ LinkedObjects::LinkedObjects(const ProcessMemory& memory) : memory_(memory) {
   }
 }
 
-std::string LinkedObjects::ReadText(uint64_t address) const {
-  std::string text;
-  for (char c = 0; text.size() < kMaxText; ++address) {
-    if (address == 0 || !memory_.ReadObject(address, &c) || c == 0) break;
-    text.push_back(c);
+// As much as can be read of [address, address + size), in whole pages at its end.
+size_t LinkedObjects::ReadPiece(uint64_t address, void* out, size_t size) const {
+  constexpr uint64_t kPage = 4096;
+  size_t done = 0;
+  while (address != 0 && done < size) {
+    const uint64_t from = address + done;
+    const size_t piece = std::min<size_t>(size - done, kPage - from % kPage);
+    if (!memory_.Read(from, static_cast<char*>(out) + done, piece)) break;
+    done += piece;
   }
-  return text;
+  return done;
+}
+
+std::string LinkedObjects::ReadText(uint64_t address) const {
+  std::array<char, kMaxText> text;
+  return {text.data(), strnlen(text.data(), ReadPiece(address, text.data(), text.size()))};
 }
 
 // The loader adds the bias in place, except where the section is read-only.
 void LinkedObjects::ReadDynamic(uint64_t dynamic, LinkedObject* object) const {
-  for (size_t i = 0; i < kMaxDynamicEntries; ++i) {
-    Elf64_Dyn entry;
-    if (!memory_.ReadObject(dynamic + i * sizeof(entry), &entry) || entry.d_tag == DT_NULL) break;
-    const uint64_t value = entry.d_un.d_ptr;
+  std::array<Elf64_Dyn, kMaxDynamicEntries> entries;
+  const size_t count = ReadPiece(dynamic, entries.data(), sizeof(entries)) / sizeof(Elf64_Dyn);
+  for (size_t i = 0; i < count && entries[i].d_tag != DT_NULL; ++i) {
+    const uint64_t value = entries[i].d_un.d_ptr;
     const uint64_t address = value < object->bias ? value + object->bias : value;
-    if (entry.d_tag == DT_SYMTAB) object->symbols = address;
-    if (entry.d_tag == DT_STRTAB) object->strings = address;
-    if (entry.d_tag == DT_GNU_HASH) object->hash = address;
+    if (entries[i].d_tag == DT_SYMTAB) object->symbols = address;
+    if (entries[i].d_tag == DT_STRTAB) object->strings = address;
+    if (entries[i].d_tag == DT_GNU_HASH) object->hash = address;
   }
 }
 

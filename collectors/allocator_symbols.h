@@ -71,6 +71,7 @@ class LinkedObjects {
   [[nodiscard]] std::vector<Elf64_Phdr> SegmentsOf(const LinkedObject& object) const;
   [[nodiscard]] Range SegmentOf(const LinkedObject& object, uint64_t address) const;
   void ReadDynamic(uint64_t dynamic, LinkedObject* object) const;
+  [[nodiscard]] size_t ReadPiece(uint64_t address, void* out, size_t size) const;
   [[nodiscard]] std::string ReadText(uint64_t address) const;
   [[nodiscard]] bool NameIs(uint64_t address, std::string_view name) const;
 

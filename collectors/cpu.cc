@@ -5,6 +5,7 @@
 
 #include "collectors/safe/cpu_handler.h"
 #include "collectors/safe/cpu_timers.h"
+#include "collectors/safe/heap_sampler.h"
 #include "collectors/safe/region_file.h"
 #include "collectors/safe/region_record.h"
 
@@ -27,8 +28,12 @@ CpuCollector::CpuCollector(const Region& region, ProcessId process, int agent_ti
       shared_period_ns_(shared_period_ns),
       sweep_(region, process, agent_tid),
       folder_(region, Folder::Start::kFromNow) {
-  unwind_->Refresh();
   folder_.AddSink(this, MonotonicNs());
+}
+
+void CpuCollector::BuildTables() {
+  unwind_->Refresh();
+  has_tables_ = true;
 }
 
 CpuCollector::~CpuCollector() { StopAllTimers(StopReason::kOff); }
@@ -76,6 +81,7 @@ void CpuCollector::FoldCountsNow() { Fold(MonotonicNs(), Sweep::kNo); }
 
 void CpuCollector::Fold(uint64_t now_ns, Sweep sweep) {
   now_ns = std::max(now_ns, folder_.last_ns());
+  if (!has_tables_) return static_cast<void>(folder_.Fold(now_ns));
   const bool changed = unwind_->Refresh();
   unwind_->FinishDeferred(now_ns, this);
   if (watcher_ != nullptr) watcher_->BeforeFold(now_ns, changed);
@@ -127,9 +133,11 @@ void CpuCollector::OnLost(Kind kind, DropReason reason, uint64_t events, uint64_
 void CpuCollector::OnFoldEnd(uint64_t) {}
 
 void CpuCollector::OnFinished(const FinishedSample& finished) {
+  const StackContent stack{finished.frames, finished.depth, StackFlags(finished.end)};
+  if (finished.block != nullptr) return FinishBlock(*finished.block, stack);
   const DeferredSample& sample = *finished.sample;
-  RecordStack(region_, {finished.frames, finished.depth, StackFlags(finished.end)},
-              UnpackThread(sample.thread), Kind::kCpu, sample.events, sample.amount);
+  RecordStack(region_, stack, UnpackThread(sample.thread), Kind::kCpu, sample.events,
+              sample.amount);
 }
 
 }  // namespace sonde

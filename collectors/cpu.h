@@ -42,6 +42,10 @@ class CpuCollector : private FoldSink, private FinishedSamples {
                std::atomic<uint64_t>* shared_period_ns);
   ~CpuCollector() override;
 
+  // Builds the unwind tables of what is loaded, which takes longer than all else at the start;
+  // once, before the first tick. Until then folds only count.
+  void BuildTables();
+
   // The configured rate; 0 is off. `signal` 0: none could be had, so nothing is sampled.
   void Configure(int hz, int signal);
 
@@ -105,7 +109,8 @@ class CpuCollector : private FoldSink, private FinishedSamples {
   static constexpr uint64_t kNever = ~uint64_t{0};
   uint64_t next_fold_ns_ = 0;
   uint64_t next_build_ns_ = kNever;  // of unwind tables
-  bool handed_over_ = false;         // anything, in the fold that is under way
+  bool has_tables_ = false;
+  bool handed_over_ = false;  // anything, in the fold that is under way
 };
 
 }  // namespace sonde

@@ -28,8 +28,12 @@ constexpr char kNoArena[] = "no memory for unwind tables: stacks end at their fi
 }  // namespace
 
 UnwindTables::UnwindTables(UnwindPublication& publication, size_t budget_bytes, UnwindShare* share,
-                           DeferredSamples* deferred)
-    : share_(share), deferred_(deferred), arena_(budget_bytes), root_(publication) {
+                           DeferredSamples* deferred, DeferredBlocks* blocks)
+    : share_(share),
+      deferred_(deferred),
+      deferred_blocks_(blocks),
+      arena_(budget_bytes),
+      root_(publication) {
   if (share_ == nullptr) return;
   // Not what another program may hold at the same address.
   share_->token = reinterpret_cast<uint64_t>(share_) ^ 0x736f6e6465756e77 ^

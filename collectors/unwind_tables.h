@@ -26,6 +26,7 @@
 
 #include "collectors/function_starts.h"
 #include "collectors/process_memory.h"
+#include "collectors/safe/deferred_blocks.h"
 #include "collectors/safe/deferred_samples.h"
 #include "collectors/safe/unwind.h"
 #include "collectors/safe/unwind_publication.h"
@@ -38,9 +39,10 @@ namespace sonde {
 
 inline constexpr size_t kDefaultUnwindBudgetBytes = size_t{4} << 20;
 
-// A sample whose walk had to wait for tables, with its stack.
+// A CPU sample or a block whose walk had to wait for tables, with its stack.
 struct FinishedSample {
-  const DeferredSample* sample = nullptr;
+  const DeferredSample* sample = nullptr;  // one of the two
+  const DeferredBlock* block = nullptr;
   uint32_t depth = 0;
   StackEnd end = StackEnd::kNoUnwindData;
   uint64_t frames[kMaxDepth];
@@ -88,9 +90,10 @@ struct UnwindStatus {
 class UnwindTables {
  public:
   // `share` holds `publication` as its root, or is null: there are no children then. `deferred`:
-  // where this process leaves samples that came before their tables, or null.
+  // where this process leaves samples that came before their tables, or null; `blocks`: the same
+  // for sampled blocks.
   UnwindTables(UnwindPublication& publication, size_t budget_bytes, UnwindShare* share = nullptr,
-               DeferredSamples* deferred = nullptr);
+               DeferredSamples* deferred = nullptr, DeferredBlocks* blocks = nullptr);
   // Unpublishes. No walk may be under way: in the agent, this object lives for ever.
   ~UnwindTables();
   UnwindTables(const UnwindTables&) = delete;
@@ -170,7 +173,9 @@ class UnwindTables {
   void DropView(Child* child);
 
   class DeferredWalk;
-  bool FinishOne(const DeferredSample& sample, UnwindBuildTools* tools, FinishedSamples* sink);
+  bool AnyDeferred() const;
+  void ReturnDeferredMemory(uint64_t now_ns);
+  bool Finish(FinishedSample* finished, UnwindBuildTools* tools, FinishedSamples* sink);
   void RefillBuilds(uint64_t now_ns);
 
   UnwindBuildTools ToolsForChunks();
@@ -198,6 +203,7 @@ class UnwindTables {
 
   UnwindShare* const share_;
   DeferredSamples* const deferred_;
+  DeferredBlocks* const deferred_blocks_;
   TableArena arena_;
   UnwindView root_;
   std::map<uint32_t, Child> children_;                 // by their place in the share

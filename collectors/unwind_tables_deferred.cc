@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Samples that came before the tables: their walks are finished over the copies of their stacks,
-// and every chunk on the way is built. Where there is no room for a chunk it is built for this one
-// walk.
+// Samples and blocks that came before the tables: their walks are finished over the copies of their
+// stacks, and every chunk on the way is built. Where there is no room for a chunk it is built for
+// this one walk.
 #include <algorithm>
 #include <new>
 
@@ -24,11 +24,10 @@ class UnwindTables::DeferredWalk {
   DeferredWalk(UnwindTables* tables, UnwindBuildTools* tools) : tables_(tables), tools_(tools) {}
 
   // False: the time for building is used up; it is to be tried again.
-  bool Run(const DeferredSample& sample, FinishedSample* out) {
+  bool Run(FinishedSample* out) {
     CopiedStack copy;
-    copy.low = sample.low;
-    copy.high = sample.low + std::min<uint64_t>(sample.stack_bytes, sizeof(sample.stack));
-    copy.bytes = sample.stack;
+    const Registers& registers =
+        out->block != nullptr ? CopyOf(*out->block, &copy) : CopyOf(*out->sample, &copy);
     copy.build = [](void* self, uint64_t pc) {
       return static_cast<DeferredWalk*>(self)->Build(pc);
     };
@@ -37,7 +36,7 @@ class UnwindTables::DeferredWalk {
     };
     copy.context = this;
     const WalkResult walk =
-        WalkCopiedStack(tables_->root_.index(), sample.registers, copy, out->frames, kMaxDepth);
+        WalkCopiedStack(tables_->root_.index(), registers, copy, out->frames, kMaxDepth);
     if (walk.unknown_pc) tables_->root_.publication().NoteUnknownPc();
     out->depth = walk.depth;
     out->end = walk.end;
@@ -45,6 +44,21 @@ class UnwindTables::DeferredWalk {
   }
 
  private:
+  // Where the stack begins and ends; where the walk begins.
+  static const Registers& CopyOf(const DeferredSample& sample, CopiedStack* copy) {
+    copy->low = sample.low;
+    copy->high = sample.low + std::min<uint64_t>(sample.stack_bytes, sizeof(sample.stack));
+    copy->bytes = sample.stack;
+    return sample.registers;
+  }
+  static const Registers& CopyOf(const DeferredBlock& block, CopiedStack* copy) {
+    constexpr uint64_t kMost = DeferredBlocks::kMostPages * DeferredBlocks::kPageBytes;
+    copy->low = block.low;
+    copy->high = block.low + std::min(block.stack_bytes, kMost - sizeof(block));
+    copy->bytes = block.stack();
+    return block.registers;
+  }
+
   const UnwindModule* Show(const UnwindTable& table) {
     static_cast<UnwindTable&>(shown_) = table;
     return &shown_;
@@ -74,22 +88,42 @@ class UnwindTables::DeferredWalk {
   bool out_of_builds_ = false;
 };
 
+bool UnwindTables::AnyDeferred() const {
+  return (deferred_ != nullptr && deferred_->any()) ||
+         (deferred_blocks_ != nullptr && deferred_blocks_->any());
+}
+
+void UnwindTables::ReturnDeferredMemory(uint64_t now_ns) {
+  if (deferred_ns_ == 0 || now_ns <= deferred_ns_ + kMemoryIdleNs) return;
+  if (deferred_ != nullptr) deferred_->ReturnMemory();
+  if (deferred_blocks_ != nullptr) deferred_blocks_->ReturnMemory();
+  deferred_ns_ = 0;
+}
+
 bool UnwindTables::FinishDeferred(uint64_t now_ns, FinishedSamples* sink) {
-  if (deferred_ == nullptr) return false;
-  DeferredSamples& samples = *deferred_;
-  if (!samples.any()) {
-    if (deferred_ns_ != 0 && now_ns > deferred_ns_ + kMemoryIdleNs) {
-      samples.ReturnMemory();
-      deferred_ns_ = 0;
-    }
+  if (!AnyDeferred()) {
+    ReturnDeferredMemory(now_ns);
     return false;
   }
   deferred_ns_ = now_ns;
   RefillBuilds(now_ns);
   Reclaim();
   UnwindBuildTools tools = ToolsForChunks();
+  FinishedSample finished;
   try {
-    samples.TakeAll([&](const DeferredSample& sample) { return FinishOne(sample, &tools, sink); });
+    if (deferred_ != nullptr) {
+      deferred_->TakeAll([&](const DeferredSample& sample) {
+        finished.sample = &sample;
+        return Finish(&finished, &tools, sink);
+      });
+    }
+    finished.sample = nullptr;
+    if (deferred_blocks_ != nullptr) {
+      deferred_blocks_->TakeAll([&](const DeferredBlock& block) {
+        finished.block = &block;
+        return Finish(&finished, &tools, sink);
+      });
+    }
     if (std::exchange(room_wanted_, false)) MakeRoom();
   } catch (const std::bad_alloc&) {
     ++counters_.failures;
@@ -98,13 +132,13 @@ bool UnwindTables::FinishDeferred(uint64_t now_ns, FinishedSamples* sink) {
   return true;
 }
 
-bool UnwindTables::FinishOne(const DeferredSample& sample, UnwindBuildTools* tools,
-                             FinishedSamples* sink) {
-  FinishedSample finished;
-  finished.sample = &sample;
-  if (!DeferredWalk(this, tools).Run(sample, &finished)) return false;
+bool UnwindTables::Finish(FinishedSample* finished, UnwindBuildTools* tools,
+                          FinishedSamples* sink) {
+  if (!DeferredWalk(this, tools).Run(finished)) return false;
   ++counters_.deferred;
-  sink->OnFinished(finished);
+  // All of a hook's frames are return addresses.
+  if (finished->block != nullptr) ++finished->frames[0];
+  sink->OnFinished(*finished);
   return true;
 }
 

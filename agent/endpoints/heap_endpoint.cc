@@ -40,11 +40,18 @@ http::Answer Refuse(int status, std::string text) {
   return {PprofError(status, std::move(text)), nullptr};
 }
 
+// What nobody knows of is not more than that.
+std::string BeforeText(const HeapSnapshot& snapshot) {
+  if (snapshot.anonymous_before_bytes == 0) return "unknown";
+  return "unknown, at most " + std::to_string(snapshot.anonymous_before_bytes >> 10) +
+         " KiB: all anonymous memory then";
+}
+
 std::string SinceComment(const HeapSnapshot& snapshot) {
   return "sonde: heap sampled every " + std::to_string(snapshot.interval_bytes) +
          " bytes on average, for the last " +
          std::to_string((UnixNs() / 1000000 - snapshot.since_unix_ms) / 1000) +
-         " s; blocks from before are unknown; what is in use rests on " +
+         " s; blocks from before are " + BeforeText(snapshot) + "; what is in use rests on " +
          std::to_string(snapshot.live_samples) + " samples" +
          (snapshot.mapping_samples == 0
               ? ""

@@ -34,10 +34,11 @@ struct HeapQuery {
 struct HeapSnapshot {
   std::vector<HeapSample> samples;
   int64_t interval_bytes = 0;
-  int64_t since_unix_ms = 0;       // when the collector was switched on: older blocks are unknown
-  uint64_t live_samples = 0;       // blocks that the live half rests on
-  uint64_t mapping_samples = 0;    // the same of mappings
-  std::vector<std::string> notes;  // sentences about what was asked for
+  int64_t since_unix_ms = 0;  // when the collector was switched on: older blocks are unknown
+  uint64_t anonymous_before_bytes = 0;  // that the process had by then; 0: not known
+  uint64_t live_samples = 0;            // blocks that the live half rests on
+  uint64_t mapping_samples = 0;         // the same of mappings
+  std::vector<std::string> notes;       // sentences about what was asked for
 };
 
 struct HeapTotals {

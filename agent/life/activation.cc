@@ -116,6 +116,7 @@ __attribute__((constructor)) void OnLoad(int, char**, char** environment) {
   g_self.start = DecideStart(g_self.environment.settings.target.data);
   if (g_self.start == Start::kNever) return;
   RememberEnvironment(environment);
+  g_self.main_frames_end = reinterpret_cast<uint64_t>(environment);
   g_self.pid = sys::Getpid();
   g_self.load_ns = CoarseNs();
   NoteMainThread();

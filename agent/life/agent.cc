@@ -137,13 +137,19 @@ Agent::Agent()
       listeners_(&server_, &context_.listeners) {
   context_.inside_container = InsideContainer();
   runtime::ArenaSetCap(static_cast<size_t>(config_.current().memory_limit_bytes) / 2);
+  StackLayout layout = FindStackLayout(ProcessMemory());
+  layout.main_frames = g_self.main_frames_end;
+  SetStackLayout(layout);
+  crash_guard_.Open(sources_.executable(), g_self.took_over, UnixMs());
+  // As soon as it is known that it may: a service that starts makes what lives longest. Whose stack
+  // needs tables waits for them.
+  ConfigureHeap();
   FindUnblockingCode();
   http::SetPollSignal(&g_poll_signal, &g_polling);
   // Held already by a thread that was paused, or by the parent of a child that took over.
   g_poll_signal.store(g_our_signal.load(std::memory_order_acquire), std::memory_order_seq_cst);
-  SetStackLayout(FindStackLayout(ProcessMemory()));
   SetUpCpuHandler({TreeRegion(), &DefaultAction, &TreePeriodNs(), &HurryAgentThread});
-  crash_guard_.Open(sources_.executable(), g_self.took_over, UnixMs());
+  cpu_.BuildTables();
   listeners_.Open(config_.current(), context_.token.configured(), http::NowMs());
 }
 

@@ -4,9 +4,12 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <string>
 #include <utility>
 
 #include "agent/life/self.h"
+#include "agent/life/small_reads.h"
 #include "agent/life/tree.h"
 #include "agent/life/wall_clock.h"
 #include "collectors/allocator_symbols.h"
@@ -28,6 +31,7 @@ namespace {
 
 // Made once a process image and never destroyed, as the unwind tables.
 constinit HeapCollector* g_collector = nullptr;
+constinit uint64_t g_anonymous_before = 0;  // bytes that the process had when the sums began
 
 HeapSample ToSample(HeapStack from) {
   HeapSample to;
@@ -123,6 +127,18 @@ uint32_t Raised(uint32_t interval, int doublings) {
   return static_cast<uint32_t>(std::min(raised, std::max<uint64_t>(interval, kMaxThinnedInterval)));
 }
 
+// Resident pages that are neither a file's nor shared, from "/proc/self/statm": size resident
+// shared … in pages. 0: it cannot be read.
+uint64_t AnonymousBytes() {
+  constexpr uint64_t kPageBytes = 4096;
+  const std::string text = ReadSmallFile("/proc/self/statm");
+  char* at = const_cast<char*>(text.c_str());
+  std::strtoull(at, &at, 10);
+  const uint64_t resident = std::strtoull(at, &at, 10);
+  const uint64_t shared = std::strtoull(at, &at, 10);
+  return resident > shared ? (resident - shared) * kPageBytes : 0;
+}
+
 void TellHooksTheAllocator() {
   const ProcessMemory memory;
   const auto code = LinkedObjects(memory).CodeAround(SondeHostMalloc());
@@ -196,6 +212,7 @@ void LiveHeap::SwitchOn() {
   BeatTree(now_ns);  // births are told by that clock
   if (!was_on || g_collector->since_ns() == 0) {
     g_collector->Begin(was_on ? ProcessId{} : TreeProcess(), now_ns);
+    g_anonymous_before = AnonymousBytes();
   }
   cpu_->AddReader(g_collector, 0);
   reading_ = true;
@@ -225,6 +242,7 @@ bool LiveHeap::Read(const HeapQuery& query, HeapSnapshot* out, std::string* erro
   ForgetUnmapped();
   out->interval_bytes = interval_bytes_;
   out->since_unix_ms = UnixMsOf(g_collector->since_ns());
+  out->anonymous_before_bytes = g_anonymous_before;
   if (query.peak) {
     ReadPeak(out);
   } else {

@@ -25,7 +25,8 @@ struct Self {
   bool took_over = false;  // a child that became the root
   int pid = 0;             // of this process image, or of the fork child
   uint64_t load_ns = 0;
-  uint64_t last_check_ns = 0;  // of a child: when it last looked for its agent
+  uint64_t main_frames_end = 0;  // of the main thread: what lies above are arguments, environment
+  uint64_t last_check_ns = 0;    // of a child: when it last looked for its agent
 };
 extern Self g_self;
 

@@ -6,7 +6,9 @@
 #include <cstddef>
 
 #include "collectors/safe/cpu_handler.h"
+#include "collectors/safe/deferred_blocks.h"
 #include "collectors/safe/deferred_samples.h"
+#include "collectors/safe/heap_sampler.h"
 #include "collectors/safe/sys.h"
 #include "collectors/safe/unwind_publication.h"
 
@@ -24,10 +26,11 @@ Shape* MapZeroed(int sharing) {
 }
 
 // A child that takes the tree over has its parent's, as of the fork.
-DeferredSamples* TheDeferredSamples() {
-  static constinit DeferredSamples* pool = nullptr;
+template <typename Pool>
+Pool* TheOnly() {
+  static constinit Pool* pool = nullptr;
   if (pool == nullptr) {
-    pool = MapZeroed<DeferredSamples>(MAP_PRIVATE);
+    pool = MapZeroed<Pool>(MAP_PRIVATE);
     // Zeros in children, where the kernel can do that (Linux 4.14).
     if (pool != nullptr) sys::Call(SYS_madvise, pool, sizeof(*pool), MADV_WIPEONFORK);
   } else {
@@ -41,10 +44,12 @@ DeferredSamples* TheDeferredSamples() {
 UnwindTables* TheUnwindTables(int64_t memory_limit_bytes) {
   if (g_tables == nullptr) {
     auto* const share = MapZeroed<UnwindShare>(MAP_SHARED);
-    DeferredSamples* const deferred = TheDeferredSamples();
+    auto* const deferred = TheOnly<DeferredSamples>();
+    auto* const blocks = TheOnly<DeferredBlocks>();
     SetCpuUnwindTables(share, deferred);
     const size_t budget_bytes = static_cast<size_t>(memory_limit_bytes) / 4;
-    g_tables = new UnwindTables(CpuUnwindTables(), budget_bytes, share, deferred);
+    g_tables = new UnwindTables(CpuUnwindTables(), budget_bytes, share, deferred, blocks);
+    SetDeferredBlocks(blocks);
   } else {
     g_tables->OnNewAgentThread();
   }

@@ -3,47 +3,10 @@
 
 #include <sys/mman.h>
 
-#include "collectors/safe/own_stack.h"
+#include "collectors/safe/copy_own_stack.h"
 #include "collectors/safe/sys.h"
-#include "collectors/safe/unwind_probe.h"
 
 namespace sonde {
-namespace {
-
-constexpr uint64_t kPage = kProbePageSize;
-constexpr uint64_t kWordMask = 7;
-// The interrupted code may keep rbp there: the walker reads it, too.
-constexpr uint64_t kRedZone = 128;
-
-// Async-signal-safe. No call of memcpy, and no instrumentation: it is foreign memory.
-void CopyBytes(uint8_t* to, uint64_t from, uint64_t size) {
-  const auto* source = reinterpret_cast<const uint8_t*>(from);
-  asm volatile("rep movsb" : "+D"(to), "+S"(source), "+c"(size) : : "memory");
-}
-
-// Async-signal-safe. Fills in the copy of the stack. False: it cannot be had.
-bool CopyStack(uint64_t sp, DeferredSample* out) {
-  const StackBounds bounds = OwnStack(sp);
-  uint64_t from = (sp - kRedZone) & ~kWordMask;
-  if (sp - bounds.low >= bounds.high - bounds.low) return false;
-  if (from < bounds.low || !PageReadable(from & ~(kPage - 1))) from = (sp + kWordMask) & ~kWordMask;
-  out->low = from;
-  uint64_t copied = 0;
-  const uint64_t end = bounds.high & ~kWordMask;
-  while (from < end && copied < sizeof(out->stack)) {
-    uint64_t size = (from | (kPage - 1)) + 1 - from;
-    if (size > end - from) size = end - from;
-    if (size > sizeof(out->stack) - copied) size = sizeof(out->stack) - copied;
-    if (!PageReadable(from & ~(kPage - 1))) break;
-    CopyBytes(out->stack + copied, from, size);
-    copied += size;
-    from += size;
-  }
-  out->stack_bytes = copied & ~kWordMask;
-  return out->stack_bytes != 0;
-}
-
-}  // namespace
 
 // Async-signal-safe. The number of a slot that is the caller's now; negative: all are taken.
 int DeferredSamples::Claim(uint32_t* taken) {
@@ -68,7 +31,10 @@ bool DeferredSamples::Put(const Registers& registers, uint64_t thread, uint64_t 
   const int slot = Claim(&taken);
   if (slot < 0) return false;
   DeferredSample& sample = samples_[slot];
-  const bool copied = CopyStack(registers.gpr[kRsp], &sample);
+  const OwnStackCopy copy = CopyOwnStack(registers.gpr[kRsp], sample.stack, sizeof(sample.stack));
+  const bool copied = copy.bytes != 0;
+  sample.low = copy.low;
+  sample.stack_bytes = copy.bytes;
   sample.thread = thread;
   sample.events = events;
   sample.amount = amount;

@@ -30,6 +30,7 @@ constexpr uint64_t kTickNs = 1'000'000'000 / kLiveTicksPerSecond;
 constinit HeapSetup g_setup{};
 constinit ScratchPool g_scratch{};
 constinit std::atomic<uint64_t> g_seed{0};
+constinit std::atomic<DeferredBlocks*> g_deferred{nullptr};
 
 // Malloc-safe: may not allocate or block. 0: off.
 uint32_t WantedInterval() {
@@ -131,34 +132,33 @@ LiveBlock WithNameOfItsOwn(LiveBlock mapping) {
 }
 
 // Malloc-safe: may not allocate or block.
-DropReason EnterMapping(const LiveBlock& block) {
+DropReason EnterMapping(const LiveBlock& block, LiveName* name) {
   bool replaced = false;
-  LiveName name;
-  const DropReason reason = AddLive(g_setup.region, WithNameOfItsOwn(block), &replaced, &name);
+  const DropReason reason = AddLive(g_setup.region, WithNameOfItsOwn(block), &replaced, name);
   if (reason != DropReason::kNone) return reason;
-  if (g_heap.mappings.Add({block.address, block.address + block.size, name})) return reason;
-  ResizeLive(g_setup.region, name, -static_cast<int64_t>(block.size));
+  if (g_heap.mappings.Add({block.address, block.address + block.size, *name})) return reason;
+  ResizeLive(g_setup.region, *name, -static_cast<int64_t>(block.size));
   return DropReason::kLiveTableFull;
 }
 
 // Malloc-safe: may not allocate or block. Into a full table by thinning what is there, until the
 // agent's thread thins the whole.
-DropReason AddWithRoom(const LiveBlock& block, bool* replaced) {
-  DropReason reason = AddLive(g_setup.region, block, replaced);
+DropReason AddWithRoom(const LiveBlock& block, bool* replaced, LiveName* name) {
+  DropReason reason = AddLive(g_setup.region, block, replaced, name);
   for (int i = 0; reason == DropReason::kLiveTableFull && i < kMaxRoomsMade; ++i) {
     LiveBlock gone;
     if (!MakeRoomForLive(g_setup.region, block, &gone)) return reason;
     ForgetThinned(gone);
-    reason = AddLive(g_setup.region, block, replaced);
+    reason = AddLive(g_setup.region, block, replaced, name);
   }
   return reason;
 }
 
 // Malloc-safe: may not allocate or block.
-DropReason EnterLive(const LiveBlock& block) {
-  if (block.kind == Kind::kMmap) return EnterMapping(block);
+DropReason EnterLive(const LiveBlock& block, LiveName* name) {
+  if (block.kind == Kind::kMmap) return EnterMapping(block, name);
   bool replaced = false;
-  const DropReason reason = AddWithRoom(block, &replaced);
+  const DropReason reason = AddWithRoom(block, &replaced, name);
   if (reason == DropReason::kNone && !replaced) g_heap.filter.Add(block.address);
   return reason;
 }
@@ -176,21 +176,59 @@ void DropBoth(Kind kind, DropReason reason, const Estimate& estimate) {
 }
 
 // Malloc-safe: may not allocate or block.
-void Enter(LiveBlock block, const Estimate& estimate, const StackContent& content) {
+void CountAllocated(StackId stack, ThreadId thread, Kind kind, const Estimate& estimate) {
+  const DropReason reason = CountOnStack(stack, thread, kind, estimate);
+  if (reason == DropReason::kNone) return;
+  CountDrop(g_setup.region, kind, reason, estimate.blocks, estimate.bytes);
+}
+
+// Malloc-safe: may not allocate or block. Counted as allocated by who finishes it.
+void Publish(DeferredBlock* deferred, const LiveBlock& block, const LiveName& name, ThreadId thread,
+             const Estimate& estimate) {
+  deferred->thread = PackThread(thread);
+  deferred->events = estimate.blocks;
+  deferred->amount = estimate.bytes;
+  deferred->kind = block.kind;
+  deferred->live = name;
+  deferred->walked = block.stack;
+  g_deferred.load(std::memory_order_relaxed)->Publish(deferred);
+}
+
+// Malloc-safe: may not allocate or block. `deferred`: for who finishes the walk; null: nobody does.
+// False: the block is dropped, and `deferred` is still the caller's.
+bool Enter(LiveBlock block, const Estimate& estimate, const StackContent& content,
+           DeferredBlock* deferred) {
   const Region& region = g_setup.region;
   const ThreadId thread = UnpackThread(g_heap.thread.load(std::memory_order_relaxed));
-  if (!thread.valid) return DropBoth(block.kind, DropReason::kNoThreadSlot, estimate);
-  DropReason reason =
-      FindOrInsertStack(region, content, HashStack(content), WriterOf(thread), &block.stack);
-  if (reason != DropReason::kNone) return DropBoth(block.kind, reason, estimate);
-  reason = CountOnStack(block.stack, thread, block.kind, estimate);
+  DropReason reason = !thread.valid ? DropReason::kNoThreadSlot
+                                    : FindOrInsertStack(region, content, HashStack(content),
+                                                        WriterOf(thread), &block.stack);
   if (reason != DropReason::kNone) {
-    CountDrop(region, block.kind, reason, estimate.blocks, estimate.bytes);
+    DropBoth(block.kind, reason, estimate);
+    return false;
   }
-  reason = EnterLive(block);
+  if (deferred == nullptr) CountAllocated(block.stack, thread, block.kind, estimate);
+  LiveName name;
+  reason = EnterLive(block, &name);
   if (reason != DropReason::kNone) {
     CountDrop(region, Kind::kLive, reason, estimate.blocks, estimate.bytes);
+    name = {};
   }
+  if (deferred != nullptr) Publish(deferred, block, name, thread, estimate);
+  return true;
+}
+
+// Malloc-safe: may not allocate or block. On its own for the registers, which the walk needs no
+// more. False: it cannot wait for its tables.
+__attribute__((noinline)) bool Defer(const HookFrame& caller, const HookWalk& walk,
+                                     const LiveBlock& block, const Estimate& estimate) {
+  DeferredBlocks* const blocks = g_deferred.load(std::memory_order_acquire);
+  DeferredBlock* const deferred = blocks != nullptr ? blocks->Begin(RegistersOf(caller)) : nullptr;
+  if (deferred == nullptr) return false;
+  CpuUnwindTables().misses().Ask(walk.missing_pc);
+  CpuUnwindTables().misses().CountWalk();
+  if (!Enter(block, estimate, walk.content, deferred)) blocks->Abandon(deferred);
+  return true;
 }
 
 // Malloc-safe: may not allocate or block. By what the block holds itself: there is no room to weigh
@@ -215,7 +253,12 @@ __attribute__((noinline)) void RecordInRoom(const void* block, uint64_t size, ui
   live.size = size;
   live.birth = LiveTicks(g_setup.region, g_setup.clock_ns->load(std::memory_order_relaxed));
   live.interval = interval;
-  Enter(live, estimate, WalkFromHook(caller, buffer.frames()));
+  const HookWalk walk = TryWalkFromHook(caller, buffer.frames());
+  if (walk.missing_pc == 0) {
+    Enter(live, estimate, walk.content, nullptr);
+  } else if (!Defer(caller, walk, live, estimate)) {
+    Enter(live, estimate, WalkFromHook(caller, buffer.frames()), nullptr);
+  }
 }
 
 // Malloc-safe: may not allocate or block. On its own because of its floating point.
@@ -307,6 +350,21 @@ void ReleaseBlock(const void* block, uint32_t held, bool gone) {
   if (gone) g_heap.filter.Remove(reinterpret_cast<uintptr_t>(block));
 }
 
+void SetDeferredBlocks(DeferredBlocks* blocks) {
+  g_deferred.store(blocks, std::memory_order_release);
+}
+
+void FinishBlock(const DeferredBlock& block, const StackContent& stack) {
+  const ThreadId thread = UnpackThread(block.thread);
+  const Estimate estimate{block.events, block.amount};
+  StackId whole;
+  const DropReason reason =
+      FindOrInsertStack(g_setup.region, stack, HashStack(stack), WriterOf(thread), &whole);
+  if (reason != DropReason::kNone) whole = block.walked;
+  CountAllocated(whole, thread, block.kind, estimate);
+  if (block.live.index != kNoLive) RestackLive(g_setup.region, block.live, block.walked, whole);
+}
+
 bool SwitchHeapOn(const HeapSetup& setup, ProcessId process, ThreadId thread) {
   if (sys::Failed(sys::Call(SYS_madvise, &g_heap, sizeof g_heap, kWipeOnFork))) return false;
   g_setup = setup;
@@ -325,6 +383,7 @@ void SwitchHeapOff() {
 
 void HeapAfterFork(ProcessId process, ThreadId thread) {
   g_scratch.ResetAfterFork();
+  g_deferred.store(nullptr, std::memory_order_relaxed);
   t_heap = {};
   SwitchOn(process, thread);
 }

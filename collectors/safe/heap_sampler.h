@@ -30,6 +30,7 @@
 
 #include <atomic>
 
+#include "collectors/safe/deferred_blocks.h"
 #include "collectors/safe/heap_filter.h"
 #include "collectors/safe/hook_stack.h"
 #include "collectors/safe/mapping_index.h"
@@ -123,6 +124,13 @@ const HeapSetup& CurrentHeapSetup();
 // Malloc-safe: may not allocate or block. Counts bytes by which a sampled mapping grew, on the
 // stack that made it.
 SONDE_ANY_STACK void RecordGrowth(const LiveBlock& mapping, uint64_t bytes);
+
+// Cold path only. Where blocks wait whose stacks need tables that are not there yet; null: nowhere.
+// A forked child has no such place until it is told of one.
+void SetDeferredBlocks(DeferredBlocks* blocks);
+
+// Cold path only. Counts a block that waited, on its whole stack, and gives that to its live entry.
+void FinishBlock(const DeferredBlock& block, const StackContent& stack);
 
 // Cold path only. Samples from now on, for this process; false: the kernel cannot wipe pages on a
 // fork, and the sampler stays off. No hook may count while it was off.

@@ -8,16 +8,34 @@
 
 namespace sonde {
 
-StackContent WalkFromHook(const HookFrame& caller, uint64_t* frames) {
+namespace {
+
+// Malloc-safe: may not allocate or block.
+HookWalk Walk(const HookFrame& caller, uint64_t* frames, WhenMissing when_missing) {
+  StackBounds bounds = BoundsForWalk(caller.stack_pointer);
+  bounds.written = caller.stack_pointer - sizeof(caller.return_address);  // by the call
+  const WalkResult walk =
+      WalkStack(CpuUnwindTables(), RegistersOf(caller), bounds, frames, kMaxDepth, when_missing);
+  frames[0] = caller.return_address;
+  return {{frames, walk.depth, StackFlags(walk.end)}, walk.not_built ? walk.missing_pc : 0};
+}
+
+}  // namespace
+
+Registers RegistersOf(const HookFrame& caller) {
   Registers registers{};
   registers.gpr[kRip] = caller.return_address - 1;
   registers.gpr[kRsp] = caller.stack_pointer;
   registers.gpr[kRbp] = caller.frame_pointer;
-  StackBounds bounds = BoundsForWalk(caller.stack_pointer);
-  bounds.written = caller.stack_pointer - sizeof(caller.return_address);  // by the call
-  const WalkResult walk = WalkStack(CpuUnwindTables(), registers, bounds, frames, kMaxDepth);
-  frames[0] = caller.return_address;
-  return {frames, walk.depth, StackFlags(walk.end)};
+  return registers;
+}
+
+StackContent WalkFromHook(const HookFrame& caller, uint64_t* frames) {
+  return Walk(caller, frames, WhenMissing::kAsk).content;
+}
+
+HookWalk TryWalkFromHook(const HookFrame& caller, uint64_t* frames) {
+  return Walk(caller, frames, WhenMissing::kOnlySay);
 }
 
 bool HasRoomForHook() {

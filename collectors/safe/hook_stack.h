@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "collectors/safe/frame_store.h"
+#include "collectors/safe/unwind_index.h"
 
 namespace sonde {
 
@@ -23,9 +24,22 @@ __attribute__((always_inline)) inline HookFrame ThisHookFrame() {
   return {frame[1], reinterpret_cast<uint64_t>(frame + 2), frame[0]};
 }
 
+// Malloc-safe: may not allocate or block. What a walk from there begins with.
+Registers RegistersOf(const HookFrame& caller);
+
 // Malloc-safe: may not allocate or block. The frames from the hook's caller on, every one a return
 // address. `frames` has room for kMaxDepth.
 StackContent WalkFromHook(const HookFrame& caller, uint64_t* frames);
+
+struct HookWalk {
+  StackContent content;
+  uint64_t missing_pc =
+      0;  // code whose table is not there yet ended the walk, or spoiled it; 0: none
+};
+
+// Malloc-safe: may not allocate or block. The same for who can have the walk finished later: asks
+// for no table.
+HookWalk TryWalkFromHook(const HookFrame& caller, uint64_t* frames);
 
 // Malloc-safe: may not allocate or block. False when a few frames of ours would run into the end of
 // the stack.

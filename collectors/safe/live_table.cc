@@ -101,12 +101,19 @@ struct MappedPages {
   [[nodiscard]] uint64_t word() const { return at_birth << 36 | left; }
 };
 
+// Async-signal-safe.
+uint64_t OwnerWith(StackId stack, uint64_t owner) {
+  constexpr uint64_t kOthers = (uint64_t{1} << 26) - 1;
+  return uint64_t{stack.index} << 40 | uint64_t{stack.generation & kStackGenerationMask} << 26 |
+         (owner & kOthers);
+}
+
 // Async-signal-safe. The slot is ours (writing): give it its content and let it be seen.
 DropReason FillSlot(const Region& region, uint32_t index, const LiveBlock& block, LiveKey writing) {
   LiveBody& body = region.live[index];
-  body.owner.Store(uint64_t{block.stack.index} << 40 |
-                   uint64_t{block.stack.generation & kStackGenerationMask} << 26 |
-                   uint64_t{block.tid & ((1u << 22) - 1)} << 4 | static_cast<uint64_t>(block.kind));
+  const uint64_t tid_and_kind =
+      uint64_t{block.tid & ((1u << 22) - 1)} << 4 | static_cast<uint64_t>(block.kind);
+  body.owner.Store(OwnerWith(block.stack, tid_and_kind));
   body.size.Store(block.kind == Kind::kMmap ? MappedPages::OfBytes(block.size).word() : block.size);
   body.birth.Store(uint64_t{block.birth} << 32 | block.interval);
   LiveKey live = writing;
@@ -127,6 +134,13 @@ uint32_t SlotsOfGroup(const Region& region) {
 StackId StackOfOwner(uint64_t owner) {
   return {static_cast<uint32_t>(owner >> 40) & (kMaxStacks - 1),
           static_cast<uint32_t>(owner >> 26) & kStackGenerationMask};
+}
+
+// Async-signal-safe. Whether the entry is there still, or held.
+bool IsNamed(const Region& region, LiveName name) {
+  const LiveKey key = LiveKey::Of(region.live_keys[name.index].Load());
+  return (key.state == LiveState::kLive || key.state == LiveState::kHeld) &&
+         key.generation == name.generation;
 }
 
 // Async-signal-safe.
@@ -255,6 +269,19 @@ bool ResizeLive(const Region& region, LiveName name, int64_t by_bytes) {
     if (pages.left != 0) return true;
     return region.live_keys[name.index].Cas(key_word, FreeWord(key));
   }
+  return false;
+}
+
+// Cold path only. A slot that is given to another block between the look and the swap, on the same
+// stack and by the same thread, gets its own stack back.
+bool RestackLive(const Region& region, LiveName name, StackId from, StackId to) {
+  if (name.index >= region.counts.live || !IsNamed(region, name)) return false;
+  Shared<uint64_t>& owner = region.live[name.index].owner;
+  const uint64_t before = owner.Load();
+  const uint64_t after = OwnerWith(to, before);
+  if (before != OwnerWith(from, before) || !owner.Cas(before, after)) return false;
+  if (IsNamed(region, name)) return true;
+  static_cast<void>(owner.Cas(after, before));
   return false;
 }
 

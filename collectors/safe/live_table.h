@@ -99,6 +99,9 @@ void ReleaseLive(const Region& region, uint32_t index, bool gone);
 // entry goes, too. False: it is no more.
 bool ResizeLive(const Region& region, LiveName name, int64_t by_bytes);
 
+// Cold path only. The entry gets another stack, if it still has `from`. False: it is no more.
+bool RestackLive(const Region& region, LiveName name, StackId from, StackId to);
+
 // Async-signal-safe. False: it is no more.
 bool ReadLiveNamed(const Region& region, LiveName name, LiveBlock* block);
 

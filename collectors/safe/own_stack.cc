@@ -13,6 +13,7 @@ constexpr uint64_t kMainStackReach = uint64_t{64} << 20;
 constexpr uint64_t kLargestStack = uint64_t{16} << 30;
 
 constinit std::atomic<uint64_t> g_main_high{0};
+constinit std::atomic<uint64_t> g_main_frames{0};
 constinit std::atomic<uint32_t> g_block_offset{0};
 
 // Async-signal-safe. Any value, also 0, for a thread that libc knows nothing of.
@@ -54,6 +55,7 @@ StackBounds MainStack(uint64_t sp) {
 // Cold path only.
 void SetStackLayout(const StackLayout& layout) {
   g_main_high.store(layout.main_high, std::memory_order_relaxed);
+  g_main_frames.store(layout.main_frames, std::memory_order_relaxed);
   g_block_offset.store(layout.block_offset, std::memory_order_relaxed);
 }
 
@@ -63,6 +65,12 @@ StackBounds OwnStack(uint64_t sp) {
   if (main.high != 0) return main;
   const uint32_t block_offset = g_block_offset.load(std::memory_order_relaxed);
   return block_offset != 0 ? PthreadStack(sp, block_offset) : StackBounds{};
+}
+
+// Async-signal-safe.
+uint64_t EndOfFrames(const StackBounds& own) {
+  const uint64_t frames = g_main_frames.load(std::memory_order_relaxed);
+  return frames > own.low && frames < own.high ? frames : own.high;
 }
 
 // Async-signal-safe.

@@ -18,6 +18,7 @@ namespace sonde {
 
 struct StackLayout {
   uint64_t main_high = 0;     // end of the main thread's stack; 0: not known
+  uint64_t main_frames = 0;   // end of its frames; above are arguments, environment; 0: not known
   uint32_t block_offset = 0;  // in the descriptor: the stack's start and size; 0: not known
 };
 
@@ -27,6 +28,9 @@ void SetStackLayout(const StackLayout& layout);
 // Async-signal-safe. The calling thread's own stack if `sp` lies in it, else {0, 0}. Never
 // `readable`.
 StackBounds OwnStack(uint64_t sp);
+
+// Async-signal-safe. Where the frames of that stack end, which is where it ends, or before.
+uint64_t EndOfFrames(const StackBounds& own);
 
 // Async-signal-safe. What a walk from `sp` can be told at once, without a probe: the end of the
 // main thread's stack, or where a pthread's probably ends.

@@ -272,6 +272,11 @@ inline void Begin(WalkState& walk, const UnwindIndex* index, const Registers& re
 }
 
 // Async-signal-safe.
+WalkResult WithoutTables(const Registers& registers) {
+  return {1, StackEnd::kNoUnwindData, /*unknown_pc=*/true, /*not_built=*/true, registers.gpr[kRip]};
+}
+
+// Async-signal-safe.
 inline WalkResult Finish(WalkState& walk) {
   FinishFiber(walk);
   return {walk.depth, walk.end, walk.unknown_pcs != 0, walk.missing_pc != 0, walk.missing_pc};
@@ -284,7 +289,7 @@ WalkResult WalkStack(const UnwindIndex* index, const Registers& registers,
                      UnwindMisses* misses) {
   if (max_frames == 0) return {0, StackEnd::kDepthLimit};
   frames_out[0] = registers.gpr[kRip];
-  if (index == nullptr) return {1, StackEnd::kNoUnwindData, /*unknown_pc=*/true};
+  if (index == nullptr) return WithoutTables(registers);
   WalkState walk;
   Begin(walk, index, registers, frames_out, max_frames);
   const uint64_t own = reinterpret_cast<uint64_t>(&walk);
@@ -320,7 +325,7 @@ WalkResult WalkCopiedStack(const UnwindIndex* index, const Registers& registers,
                            const CopiedStack& copy, uint64_t* frames_out, uint32_t max_frames) {
   if (max_frames == 0) return {0, StackEnd::kDepthLimit};
   frames_out[0] = registers.gpr[kRip];
-  if (index == nullptr) return {1, StackEnd::kNoUnwindData, /*unknown_pc=*/true};
+  if (index == nullptr) return WithoutTables(registers);
   const StackBounds unknown;
   WalkState walk;
   Begin(walk, index, registers, frames_out, max_frames);

@@ -50,7 +50,8 @@ struct WalkResult {
   uint32_t depth = 0;
   StackEnd end = StackEnd::kNoUnwindData;
   bool unknown_pc = false;  // a pc outside every executable range of the index was met
-  bool not_built = false;   // a pc whose table is made on demand was met before it was made
+  // A pc whose table is made on demand was met before it was made, or there are no tables yet.
+  bool not_built = false;
   uint64_t missing_pc = 0;  // the first of those
 };
 

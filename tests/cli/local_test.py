@@ -106,7 +106,7 @@ class Agent(Case):
         # 3,072 blocks of 1 KiB at 512 KiB: six samples, 1/sqrt(6). Blocks of 1 MiB are nearly all seen.
         self.assertAlmostEqual(parse["flat_error"] / parse["flat"], 0.408, delta=0.005)
         self.assertAlmostEqual(hashed["flat_error"] / hashed["flat"], 0.1318, delta=0.005)
-        self.assertIn("blocks from before are unknown", answer["sampled"][0])
+        self.assertIn("blocks from before are unknown, at most 1876 KiB", answer["sampled"][0])
         self.assertIn("no unwind data", answer["not_covered"][0])
         text, _ = self.sonde("heap", f":{port}", "--sort", "alloc")
         self.assertRegex(text, r"60\.0 MiB +±9\.\d % +75 % .*ParseRequest")

@@ -141,6 +141,7 @@ bool FakeHeap::Read(const HeapQuery& query, HeapSnapshot* out, std::string* erro
   out->samples = {parse, hash};
   out->interval_bytes = 512 << 10;
   out->since_unix_ms = since_unix_ms;
+  out->anonymous_before_bytes = 1876 << 10;
   out->live_samples = 24;
   return true;
 }

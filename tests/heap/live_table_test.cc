@@ -82,6 +82,25 @@ TEST_F(LiveTableTest, AnAddressThatComesAgainWasFreedWithoutUs) {
   EXPECT_EQ(All()[0].size, 300U);
 }
 
+TEST_F(LiveTableTest, AnEntryGetsAnotherStackAsLongAsItIsTheSame) {
+  const StackId before{7, 3}, after{kMaxStacks - 1, kStackGenerationMask};
+  LiveName name;
+  bool replaced = false;
+  ASSERT_EQ(AddLive(*region_, Block(0x1000), &replaced, &name), DropReason::kNone);
+  EXPECT_FALSE(RestackLive(*region_, name, {7, 4}, after)) << "not the stack that it has";
+  EXPECT_TRUE(RestackLive(*region_, name, before, after));
+  ASSERT_EQ(All().size(), 1U);
+  EXPECT_EQ(All()[0].stack, after);
+  EXPECT_EQ(All()[0].tid, 4'194'303U);
+  EXPECT_EQ(All()[0].kind, Kind::kAlloc);
+  ASSERT_TRUE(TakeLive(*region_, process(), 0x1000));
+  EXPECT_FALSE(RestackLive(*region_, name, after, before)) << "it is free";
+  ASSERT_EQ(Add(Block(0x1000)), DropReason::kNone);
+  EXPECT_FALSE(RestackLive(*region_, name, before, after)) << "another block";
+  EXPECT_EQ(All()[0].stack, before);
+  EXPECT_FALSE(RestackLive(*region_, {}, before, after));
+}
+
 TEST_F(LiveTableTest, AHeldBlockIsCountedAndCannotBeTaken) {
   ASSERT_EQ(Add(Block(0x3000)), DropReason::kNone);
   const uint32_t held = HoldLive(*region_, process(), 0x3000);
