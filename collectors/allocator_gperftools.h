@@ -12,8 +12,11 @@
 // first time, when memory for the copies is had from the system; 10 and 30 for 100,000 (quiet
 // machine). So not above kMaxSamples, of which there are about as many as live bytes have sampling
 // intervals. That memory, 272 bytes a sample, stays tcmalloc's for the next time. The agent's
-// thread gets a cache from tcmalloc, which is given back. fork waits for the lock, by tcmalloc's
-// own handlers: a child never finds it locked, and leaks at most the copies.
+// thread gets a cache from tcmalloc, which is given back.
+//
+// The list of samples is a block of tcmalloc's, and mostly sampled itself: then libunwind walks the
+// agent's stack, under locks of its own and of the loader's that nobody resets in a forked child.
+// So whoever asks keeps forks waiting meanwhile: agent/life/fork_hold.h.
 //
 // tcmalloc ends the process when there is no memory for a copy, and calls the host's new_handler
 // when there is none for the list. So room for both must be there before.

@@ -7,6 +7,7 @@
 #include "agent/life/agent_thread.h"
 #include "agent/life/crash_guard.h"
 #include "agent/life/errno_saver.h"
+#include "agent/life/fork_hold.h"
 #include "agent/life/hook_switch.h"
 #include "agent/life/host_signal.h"
 #include "agent/life/live_heap.h"
@@ -37,6 +38,7 @@ constexpr long kReadyStepNs = 200'000;
 // would never be sampled. A service that forks its workers right after it was started waits here,
 // once, for the agent to be ready.
 void BeforeFork() {
+  ForkBegins();
   if (g_phase.load(std::memory_order_acquire) != Phase::kActive || AgentIsReady()) return;
   if (g_self.role != Role::kRoot || OnAgentThread()) return;
   const ErrnoSaver saver;
@@ -73,6 +75,7 @@ void ChildOfActive() {
 }
 
 void InChild() {
+  ForkHoldInChild();
   const Phase phase = g_phase.load(std::memory_order_acquire);
   if (phase == Phase::kInert || phase == Phase::kDormant) return;
   const ErrnoSaver saver;
@@ -89,7 +92,7 @@ void InChild() {
 
 }  // namespace
 
-void RegisterForkHandler() { __register_atfork(BeforeFork, nullptr, InChild, &__dso_handle); }
+void RegisterForkHandler() { __register_atfork(BeforeFork, ForkIsOver, InChild, &__dso_handle); }
 
 bool AgentIsGone() { return TreeOwnerIsGone(); }
 

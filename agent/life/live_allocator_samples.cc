@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "agent/life/fork_hold.h"
 #include "agent/life/self.h"
 #include "collectors/safe/region_file.h"
 
@@ -40,7 +41,11 @@ std::string NoteOn(const DetectedAllocator& allocator, const AllocatorSamples& s
 const AllocatorSamples& LiveAllocatorSamples::Of(const DetectedAllocator& allocator) {
   const uint64_t begin_ns = MonotonicNs();
   if (read_ns_ != 0 && begin_ns - read_ns_ < took_ns_ * kRestShare) return last_;
-  last_ = ReadAllocatorSamples(memory_, allocator);
+  {
+    const ForkHold hold;
+    last_ = hold.held() ? ReadAllocatorSamples(memory_, allocator) : AllocatorSamples();
+    if (!hold.held()) last_.problem = "the service forks all the time: ask again";
+  }
   read_ns_ = MonotonicNs();
   took_ns_ = read_ns_ - begin_ns;
   return last_;

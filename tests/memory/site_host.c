@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Holds so many blocks of so many bytes from each of three functions, and tells where these are:
-// "site NAME ADDRESS OBJECTS BYTES", then "ready". "forks N": a thread forks so many children that
-// allocate, and it says "forked". "room BYTES": what it may map from now on. Ends by itself after a
-// minute.
+// "site NAME ADDRESS OBJECTS BYTES", then "ready". "forks SECONDS": a thread forks for so long
+// children that allocate, and it says "forked". "room BYTES": what it may map from now on. Ends by
+// itself after a minute.
+#include <link.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { kWarmUps = 64, kWarmUpBytes = 1 << 20 };
@@ -35,19 +38,39 @@ SITE(Tiny, 1000000, 20)
 SITE(Small, 40000, 1030)
 SITE(Large, 64, 1 << 20)
 
+static int Look(struct dl_phdr_info* info, size_t size, void* count) {
+  (void)info, (void)size, (void)count;
+  return 1;
+}
+
+// A child that waits for a lock may have its signals blocked.
+static int EndsWell(pid_t child) {
+  int status = 0;
+  for (int i = 0; i < 100000; ++i) {
+    const pid_t ended = waitpid(child, &status, WNOHANG);
+    if (ended != 0) return ended == child && status == 0;
+    usleep(50);
+  }
+  kill(child, SIGKILL);
+  waitpid(child, &status, 0);
+  return 0;
+}
+
 APART static void* Fork(void* argument) {
-  const int count = *(const int*)argument;
-  for (int i = 0; i < count; ++i) {
+  const time_t end = time(NULL) + *(const int*)argument;
+  int count = 0;
+  for (; time(NULL) < end; ++count) {
     const pid_t child = fork();
     if (child == 0) {
       // Whole pages: by the lock of the page heap.
       void* volatile block = malloc(kWarmUpBytes);
       free(block);
+      // By the loader's lock, which exceptions take as well.
+      dl_iterate_phdr(Look, NULL);
       _exit(0);
     }
-    int status = 0;
-    if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
-      printf("child %d of %d: %d\n", i, count, status);
+    if (child < 0 || !EndsWell(child)) {
+      printf("child %d of %d does not end\n", child, count);
       return NULL;
     }
   }
@@ -77,15 +100,15 @@ APART int main(int argc, char** argv) {
   printf("ready\n");
   fflush(stdout);
   pthread_t thread;
-  int forks = 0;
+  int seconds = 0;
   if (argc == 3 && strcmp(argv[1], "room") == 0) {
     sleep(2);  // the agent has begun by then
     LimitRoom(atol(argv[2]));
     printf("limited\n");
   }
   if (argc == 3 && strcmp(argv[1], "forks") == 0) {
-    forks = atoi(argv[2]);
-    pthread_create(&thread, NULL, Fork, &forks);
+    seconds = atoi(argv[2]);
+    pthread_create(&thread, NULL, Fork, &seconds);
     pthread_join(thread, NULL);
   }
   fflush(stdout);
