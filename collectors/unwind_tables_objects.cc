@@ -2,6 +2,7 @@
 #include "collectors/unwind_tables_objects.h"
 
 #include <string.h>
+#include <sys/auxv.h>
 
 #include <algorithm>
 #include <string_view>
@@ -20,9 +21,16 @@ constexpr uint64_t kMaxSectionSize = uint64_t{256} << 20;
 // Before objects are taken out of them.
 constexpr size_t kMaxExecutableRegions = 4 * kMaxCodeRanges;
 
+// Of a program that unpacked itself (UPX): no file is mapped, but the loader was told where its
+// headers are.
+bool HoldsUnpackedHeaders(const MappedRegion& region) {
+  const uint64_t headers = getauxval(AT_PHDR);
+  return region.inode == 0 && region.name.empty() && region.low <= headers && headers < region.high;
+}
+
 // Devices are never read: that may mean something to them.
 bool MayStartImage(const MappedRegion& region) {
-  if (region.name == "[vdso]") return true;
+  if (region.name == "[vdso]" || HoldsUnpackedHeaders(region)) return true;
   const bool device = region.name.starts_with("/dev/") && !region.name.starts_with("/dev/shm/");
   return region.inode != 0 && region.offset == 0 && !device;
 }
@@ -52,7 +60,9 @@ class CodeScan {
     const bool starts = MayStartImage(region);
     if (starts) StartImage(region);
     if (!starts && !region.SameFile(start_)) return;
-    if (!opened_ && (region.executable || HoldsDynamic(region))) OpenImage();
+    const bool holds_code =
+        region.executable || HoldsDynamic(region) || HoldsUnpackedHeaders(region);
+    if (!opened_ && holds_code) OpenImage();
     if (is_object_) AddPlace(region);
   }
 

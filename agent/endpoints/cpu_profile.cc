@@ -10,6 +10,7 @@
 #include "agent/endpoints/own_memory.h"
 #include "agent/endpoints/text_util.h"
 #include "profile/profile_builder.h"
+#include "profile/unpacked_program.h"
 
 namespace sonde {
 namespace {
@@ -53,6 +54,8 @@ class SampleSpaces {
 
 std::vector<Mapping> MappingsOf(int pid, const AgentStatus& status, AgentSources* sources) {
   std::vector<Mapping> mappings = ParseMaps(sources->Maps(pid)).mappings;
+  if (pid == status.pid)
+    FindUnpackedProgram(getauxval(AT_PHDR), OwnMemoryReader(), status.executable, &mappings);
   // Started as `ld.so PROGRAM`, /proc/self/exe is the loader; the loader puts the program's own
   // headers into the auxiliary vector.
   if (pid != status.pid || !MoveMainFirst(getauxval(AT_PHDR), &mappings))

@@ -16,6 +16,7 @@
 #include "collectors/safe/region_file.h"
 #include "collectors/safe/region_mappings.h"
 #include "collectors/safe/region_ring.h"
+#include "profile/unpacked_program.h"
 #include "recording/cpu_window_maker.h"
 #include "recording/renamed_code.h"
 
@@ -112,6 +113,7 @@ bool LiveCpu::ReadMappings(int pid, uint64_t now_ns) {
     if (!history_.Knows(pid)) history_.Inherit(pid, command, g_self.pid);
     return false;
   }
+  if (own) FindUnpackedProgram(getauxval(AT_PHDR), OwnMemoryReader(), executable_, &mappings);
   // Started as `ld.so PROGRAM`, /proc/self/exe is the loader; see MappingsOf().
   if (!own || !MoveMainFirst(getauxval(AT_PHDR), &mappings)) MoveMainFirst(executable_, &mappings);
   SetOwner(pid, &mappings);
