@@ -11,20 +11,27 @@
 
 namespace sonde {
 
+// One wait that goes on, the same at each reading, and what it has counted so far. `measured`: when
+// it ends it is counted among those that have.
+struct OpenPart {
+  uint64_t id = 0;
+  int64_t delay_ns = 0;
+  bool measured = true;
+};
+
 // Whose stacks: of those who unlock what others wait for, or of those who wait.
 enum class ContentionSide : uint8_t { kHolders, kWaiters };
 
 struct ContentionSample {
   std::vector<uint64_t> frames;  // return addresses, leaf first; empty: lost, `lost` says why
   std::string lock;              // of waiters: "mutex", "rwlock", "condition", "semaphore", "join"
-  std::string lost;              // "[dropped: stack_table_full]"
+  std::string lost;              // "[dropped: stack_table_full]", "[other stacks]"
   int pid = 0;
   int64_t contentions = 0;
   int64_t delay_ns = 0;
-  // Names one wait that has not ended, the same at each reading; its delay is that so far. 0: all
-  // that have ended at this stack.
-  uint64_t open_wait = 0;
-  bool measured = true;  // when it ends it is counted among those that have
+  // Of waits that have not ended, each of them; their delay is that so far. Empty: of all that
+  // have.
+  std::vector<OpenPart> open = {};
 };
 
 struct ContentionSnapshot {

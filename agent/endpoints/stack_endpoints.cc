@@ -223,10 +223,11 @@ StackSample ToStackSample(ContentionSample from) {
   sample.synthetic_leaf = std::move(from.lost);
   sample.pid = from.pid;
   if (!from.lock.empty()) sample.labels = {{"lock", std::move(from.lock)}};
-  if (from.open_wait != 0) sample.labels.emplace_back(kStateLabel, "waiting");
+  if (!from.open.empty()) sample.labels.emplace_back(kStateLabel, "waiting");
   sample.values = {from.contentions, from.delay_ns};
-  sample.open_id = from.open_wait;
-  sample.counted_later = from.measured;
+  for (const OpenPart& part : from.open) {
+    sample.open.push_back({part.id, {1, part.delay_ns}, part.measured});
+  }
   return sample;
 }
 
@@ -237,7 +238,7 @@ void AddContention(ContentionSnapshot snapshot, StackProfile* profile) {
       "thousands a second are contended, the period is longer"};
   bool any_open = false;
   for (ContentionSample& from : snapshot.samples) {
-    any_open = any_open || from.open_wait != 0;
+    any_open = any_open || !from.open.empty();
     profile->samples.push_back(ToStackSample(std::move(from)));
   }
   if (any_open) profile->options.comments.emplace_back(kOpenWaits);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string_view>
 #include <tuple>
 
@@ -33,23 +34,44 @@ bool AddSample(const StackSample& sample, size_t address_space, ProfileBuilder* 
 }
 
 using Labels = std::vector<std::pair<std::string, std::string>>;
-using StackKey = std::tuple<int, std::vector<uint64_t>, std::string, Labels, uint64_t>;
+using StackKey = std::tuple<int, std::vector<uint64_t>, std::string, Labels>;
 
 StackKey KeyOf(const StackSample& sample) {
-  return {sample.pid, sample.frames, sample.synthetic_leaf, sample.labels, sample.open_id};
+  return {sample.pid, sample.frames, sample.synthetic_leaf, sample.labels};
 }
 
 // Of what it is counted as when it has ended.
 StackKey EndedKeyOf(const StackSample& open) {
-  Labels labels = open.labels;
-  std::erase_if(labels, [](const auto& label) { return label.first == kStateLabel; });
-  return {open.pid, open.frames, open.synthetic_leaf, std::move(labels), 0};
+  StackKey key = KeyOf(open);
+  std::erase_if(std::get<3>(key), [](const auto& label) { return label.first == kStateLabel; });
+  return key;
+}
+
+using Values = std::array<int64_t, 2>;
+
+void Add(const Values& part, int64_t sign, Values* sum) {
+  for (size_t i = 0; i < sum->size(); ++i) (*sum)[i] += sign * part[i];
 }
 
 // What was sampled may be less than what was known exactly.
-void TakeOff(const StackSample& part, StackSample* whole) {
-  for (size_t i = 0; i < whole->values.size(); ++i) {
-    whole->values[i] = std::max<int64_t>(0, whole->values[i] - part.values[i]);
+void TakeOff(const Values& part, Values* whole) {
+  for (size_t i = 0; i < whole->size(); ++i) {
+    (*whole)[i] = std::max<int64_t>(0, (*whole)[i] - part[i]);
+  }
+}
+
+// What went on before: goes on, or has ended and is in `ended`. Either may be null.
+void SubtractOpen(const StackSample& before, StackSample* after, StackSample* ended) {
+  std::set<uint64_t> goes_on;
+  if (after != nullptr) {
+    for (const OpenStackPart& part : after->open) goes_on.insert(part.id);
+  }
+  for (const OpenStackPart& part : before.open) {
+    if (goes_on.contains(part.id)) {
+      Add(part.values, -1, &after->values);
+    } else if (part.counted_later && ended != nullptr) {
+      TakeOff(part.values, &ended->values);
+    }
   }
 }
 
@@ -58,15 +80,12 @@ std::vector<StackSample> Merged(const std::vector<StackSample>& samples) {
   std::map<StackKey, size_t> places;
   std::vector<StackSample> merged;
   for (const StackSample& sample : samples) {
-    StackKey key = KeyOf(sample);
-    std::get<4>(key) = 0;
-    const auto [place, is_new] = places.try_emplace(std::move(key), merged.size());
+    const auto [place, is_new] = places.try_emplace(KeyOf(sample), merged.size());
     if (is_new) {
       merged.push_back(sample);
-      continue;
+    } else {
+      Add(sample.values, 1, &merged[place->second].values);
     }
-    StackSample& sum = merged[place->second];
-    for (size_t i = 0; i < sum.values.size(); ++i) sum.values[i] += sample.values[i];
   }
   return merged;
 }
@@ -141,34 +160,27 @@ std::string StackText(const StackProfile& profile, Context* context) {
 }
 
 StackProfile StackDelta(const StackProfile& before, StackProfile after) {
-  std::map<StackKey, const StackSample*> known;
   std::map<StackKey, StackSample*> places;
-  for (const StackSample& sample : before.samples) known[KeyOf(sample)] = &sample;
-  for (StackSample& sample : after.samples) {
-    StackKey key = KeyOf(sample);
-    if (const auto same = known.find(key); same != known.end()) {
-      for (size_t i = 0; i < sample.values.size(); ++i) {
-        sample.values[i] -= same->second->values[i];
-      }
-      known.erase(same);
-    }
-    places[std::move(key)] = &sample;
-  }
+  for (StackSample& sample : after.samples) places[KeyOf(sample)] = &sample;
+  const auto find = [&](const StackKey& key) {
+    const auto place = places.find(key);
+    return place != places.end() ? place->second : nullptr;
+  };
   std::vector<StackSample> gone;
-  for (const auto& [key, sample] : known) {
-    if (sample->open_id == 0) {
-      gone.push_back(*sample);
-      for (int64_t& value : gone.back().values) value = -value;
-    } else if (const auto whole = places.find(EndedKeyOf(*sample));
-               sample->counted_later && whole != places.end()) {
-      TakeOff(*sample, whole->second);
+  for (const StackSample& sample : before.samples) {
+    StackSample* const same = find(KeyOf(sample));
+    if (!sample.open.empty()) {
+      SubtractOpen(sample, same, find(EndedKeyOf(sample)));
+    } else if (same != nullptr) {
+      Add(sample.values, -1, &same->values);
+    } else {
+      gone.push_back(sample);
+      gone.back().values = {};
+      Add(sample.values, -1, &gone.back().values);
     }
   }
   after.samples.insert(after.samples.end(), gone.begin(), gone.end());
-  std::erase_if(after.samples, [](const StackSample& sample) {
-    return std::all_of(sample.values.begin(), sample.values.end(),
-                       [](int64_t v) { return v == 0; });
-  });
+  std::erase_if(after.samples, [](const StackSample& sample) { return sample.values == Values{}; });
   return after;
 }
 

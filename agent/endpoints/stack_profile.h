@@ -14,6 +14,16 @@
 
 namespace sonde {
 
+inline constexpr char kStateLabel[] = "state";
+
+// Something that goes on, the same in each profile, and what of it is counted. `counted_later`:
+// when it has ended, its whole is in the sample that is alike but for the label kStateLabel.
+struct OpenStackPart {
+  uint64_t id = 0;
+  std::array<int64_t, 2> values{};
+  bool counted_later = false;
+};
+
 struct StackSample {
   std::vector<uint64_t> frames;  // leaf first; empty: `synthetic_leaf` alone
   bool leaf_is_return_address = true;
@@ -22,12 +32,9 @@ struct StackSample {
   int tid = 0;  // 0: of no single thread
   std::vector<std::pair<std::string, std::string>> labels;
   std::array<int64_t, 2> values{};
-  // Of one thing that goes on, the same in each profile; 0: of what has ended. `counted_later`:
-  // when it has ended, its whole is in the sample that is alike but for the label kStateLabel.
-  uint64_t open_id = 0;
-  bool counted_later = false;
+  // The single things that go on, of which the values are the sums; empty: they have ended.
+  std::vector<OpenStackPart> open = {};
 };
-inline constexpr char kStateLabel[] = "state";
 
 struct StackProfile {
   std::string name;        // "threadcreate"

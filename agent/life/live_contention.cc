@@ -4,6 +4,8 @@
 #include <time.h>
 
 #include <algorithm>
+#include <map>
+#include <tuple>
 
 #include "agent/life/hook_switch.h"
 #include "agent/life/self.h"
@@ -62,18 +64,45 @@ ContentionSample ToSample(const FoldSample& from) {
           static_cast<int64_t>(from.amount)};
 }
 
-ContentionSample ToSample(const WaiterOfTree& waiter, uint64_t delay_ns) {
-  constexpr uint64_t kSpread = 0x9e3779b97f4a7c15;  // of times that differ by little
-  ContentionSample sample;
-  sample.frames = waiter.wait.frames;
-  sample.lock = LockName(waiter.wait.kind);
-  sample.pid = waiter.pid;
-  sample.contentions = 1;
-  sample.delay_ns = static_cast<int64_t>(delay_ns);
-  sample.open_wait = (waiter.wait.since_ns * kSpread ^ static_cast<uint64_t>(waiter.tid)) | 1;
-  sample.measured = waiter.wait.measured;
-  return sample;
-}
+// Waits that go on, by stack. A service may have thousands of threads, which stand at few of them.
+class OpenSamples {
+ public:
+  static constexpr size_t kMaxStacks = 512;
+
+  void Add(WaiterOfTree waiter, uint64_t delay_ns) {
+    constexpr uint64_t kSpread = 0x9e3779b97f4a7c15;  // of times that differ by little
+    const uint64_t id = waiter.wait.since_ns * kSpread ^ static_cast<uint64_t>(waiter.tid);
+    const auto delay = static_cast<int64_t>(delay_ns);
+    ContentionSample& sample =
+        SampleOf(std::move(waiter.wait.frames), waiter.pid, waiter.wait.kind);
+    ++sample.contentions;
+    sample.delay_ns += delay;
+    sample.open.push_back({id, delay, waiter.wait.measured});
+  }
+
+  void MoveTo(std::vector<ContentionSample>* out) {
+    for (auto& [key, sample] : samples_) out->push_back(std::move(sample));
+  }
+
+ private:
+  using Key = std::tuple<int, Kind, std::vector<uint64_t>>;
+
+  ContentionSample& SampleOf(std::vector<uint64_t> frames, int pid, Kind kind) {
+    Key key{pid, kind, std::move(frames)};
+    const bool other = samples_.size() >= kMaxStacks && !samples_.contains(key);
+    if (other) std::get<2>(key).clear();
+    ContentionSample& sample = samples_[key];
+    if (sample.open.empty()) {
+      sample.frames = std::get<2>(key);
+      sample.lock = LockName(kind);
+      sample.pid = pid;
+      if (other) sample.lost = "[other stacks]";
+    }
+    return sample;
+  }
+
+  std::map<Key, ContentionSample> samples_;
+};
 
 ContentionSample ToSample(const FoldLoss& loss) {
   return {{},
@@ -139,10 +168,12 @@ ContentionSnapshot LiveContention::Read(ContentionSide side) {
 void LiveContention::AddOpenWaits(ContentionSide side, uint64_t from_ns, uint64_t to_ns,
                                   ContentionSnapshot* out) {
   if (side != ContentionSide::kWaiters) return;
-  for (const WaiterOfTree& waiter : open_waits_.Read(MonotonicNs())) {
+  OpenSamples samples;
+  open_waits_.Read(MonotonicNs(), [&](WaiterOfTree waiter) {
     const uint64_t begin_ns = std::max(waiter.wait.since_ns, from_ns);
-    if (begin_ns < to_ns) out->samples.push_back(ToSample(waiter, to_ns - begin_ns));
-  }
+    if (begin_ns < to_ns) samples.Add(std::move(waiter), to_ns - begin_ns);
+  });
+  samples.MoveTo(&out->samples);
   out->notes = open_waits_.NotLookedAt();
 }
 

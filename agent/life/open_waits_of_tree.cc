@@ -46,7 +46,7 @@ bool OpenWaitsOfTree::ReadThread(ProcessThreads* process, ThreadReader* reader, 
 }
 
 void OpenWaitsOfTree::ReadProcess(int pid, ProcessThreads* process, uint64_t now_ns,
-                                  std::vector<WaiterOfTree>* out) {
+                                  const Visitor& visit) {
   process->KnowCode();
   ThreadReader reader = process->Reader();
   for (const int tid : reader.files().Tids()) {
@@ -62,11 +62,11 @@ void OpenWaitsOfTree::ReadProcess(int pid, ProcessThreads* process, uint64_t now
     WaiterOfTree waiter;
     waiter.pid = pid;
     if (!ReadThread(process, &reader, tid, &waiter)) continue;
-    if (waiter.wait.since_ns + kMinNs <= now_ns) out->push_back(std::move(waiter));
+    if (waiter.wait.since_ns + kMinNs <= now_ns) visit(std::move(waiter));
   }
 }
 
-void OpenWaitsOfTree::ReadChildren(uint64_t now_ns, std::vector<WaiterOfTree>* out) {
+void OpenWaitsOfTree::ReadChildren(uint64_t now_ns, const Visitor& visit) {
   const Region& region = TreeRegion();
   size_t children = 0;
   for (uint32_t slot = 0; slot < UsedProcessSlots(region); ++slot) {
@@ -79,16 +79,14 @@ void OpenWaitsOfTree::ReadChildren(uint64_t now_ns, std::vector<WaiterOfTree>* o
     ThreadHistory history;
     ChildThreads threads(cpu_, process.pid, &history);
     if (!threads.ok() && !threads.is_zombie()) ++denied_children_;
-    if (threads.ok()) ReadProcess(process.pid, &threads, now_ns, out);
+    if (threads.ok()) ReadProcess(process.pid, &threads, now_ns, visit);
   }
 }
 
-std::vector<WaiterOfTree> OpenWaitsOfTree::Read(uint64_t now_ns) {
+void OpenWaitsOfTree::Read(uint64_t now_ns, const Visitor& visit) {
   looked_ = denied_threads_ = too_many_threads_ = denied_children_ = too_many_children_ = 0;
-  std::vector<WaiterOfTree> waiters;
-  ReadProcess(g_self.pid, threads_, now_ns, &waiters);
-  ReadChildren(now_ns, &waiters);
-  return waiters;
+  ReadProcess(g_self.pid, threads_, now_ns, visit);
+  ReadChildren(now_ns, visit);
 }
 
 std::vector<std::string> OpenWaitsOfTree::NotLookedAt() const {

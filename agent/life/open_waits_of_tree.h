@@ -2,10 +2,11 @@
 // Who waits for other threads now, in this process and in its forked children, since when and
 // where: read from outside, at the time of the question. Nobody is disturbed, and waits that are
 // short are left to the hooks, which count them when they end. Agent thread only. Costs about 20 us
-// a thread that waits in a futex, 4 us another one. Memory: the answer's.
+// a thread that waits in a futex, 4 us another one. Memory: one stack at a time.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -31,15 +32,15 @@ class OpenWaitsOfTree {
   OpenWaitsOfTree(CpuCollector* cpu, LiveThreads* threads, int agent_tid)
       : cpu_(cpu), threads_(threads), agent_tid_(agent_tid) {}
 
-  // Of the threads that waited all the time from `now_ns` - kMinNs on.
-  std::vector<WaiterOfTree> Read(uint64_t now_ns);
+  // The threads that waited all the time from `now_ns` - kMinNs on.
+  using Visitor = std::function<void(WaiterOfTree waiter)>;
+  void Read(uint64_t now_ns, const Visitor& visit);
   // Sentences: who could not be looked at in the last Read, and why.
   [[nodiscard]] std::vector<std::string> NotLookedAt() const;
 
  private:
-  void ReadChildren(uint64_t now_ns, std::vector<WaiterOfTree>* out);
-  void ReadProcess(int pid, ProcessThreads* process, uint64_t now_ns,
-                   std::vector<WaiterOfTree>* out);
+  void ReadChildren(uint64_t now_ns, const Visitor& visit);
+  void ReadProcess(int pid, ProcessThreads* process, uint64_t now_ns, const Visitor& visit);
   [[nodiscard]] static bool ReadThread(ProcessThreads* process, ThreadReader* reader, int tid,
                                        WaiterOfTree* out);
 

@@ -51,15 +51,16 @@ ContentionSnapshot FakeContention::Read(ContentionSide side) {
       ++snapshot.samples[0].contentions;
       snapshot.samples[0].delay_ns += delay_ns;
     }
-    for (const Open& open : open_) {
+    int64_t delay_ns = 0;
+    for (const OpenPart& part : open_) delay_ns += part.delay_ns;
+    if (!open_.empty()) {
       snapshot.samples.push_back({{Inside(CompressReply), Inside(HandleConnection)},
                                   "mutex",
                                   "",
                                   pid,
-                                  1,
-                                  open.delay_ns,
-                                  open.id,
-                                  open.measured});
+                                  static_cast<int64_t>(open_.size()),
+                                  delay_ns,
+                                  open_});
     }
     if (!open_.empty()) snapshot.notes = {"waits that go on are not known of 2 threads"};
   }

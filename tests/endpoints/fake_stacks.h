@@ -39,19 +39,14 @@ class FakeContention final : public ContentionSource {
   std::vector<ContentionTotal> Totals() override;
   void Switch(bool on) { on_ = on; }
   // Waits that have not ended, at the stack of those for mutexes.
-  struct Open {
-    uint64_t id = 0;
-    int64_t delay_ns = 0;
-    bool measured = true;
-  };
-  void SetOpen(std::vector<Open> open) { open_ = std::move(open); }
+  void SetOpen(std::vector<OpenPart> open) { open_ = std::move(open); }
   // One that has, as long as this.
   void End(int64_t delay_ns) { ended_.push_back(delay_ns); }
 
  private:
   bool on_ = true;
   int64_t reads_ = 0;
-  std::vector<Open> open_;
+  std::vector<OpenPart> open_;
   std::vector<int64_t> ended_;
 };
 
