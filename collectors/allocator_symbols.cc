@@ -183,8 +183,7 @@ std::optional<LinkedObjects::Symbol> LinkedObjects::FindSymbol(const LinkedObjec
     if ((entry | 1) == (hash | 1) &&
         memory_.ReadObject(object.symbols + uint64_t{index} * sizeof(symbol), &symbol) &&
         IsDefinition(symbol) && NameIs(object.strings + symbol.st_name, name))
-      return Symbol{object.bias + symbol.st_value, symbol.st_size,
-                    ELF64_ST_TYPE(symbol.st_info)};
+      return Symbol{object.bias + symbol.st_value, symbol.st_size, ELF64_ST_TYPE(symbol.st_info)};
     if ((entry & 1) != 0) break;
   }
   return std::nullopt;
