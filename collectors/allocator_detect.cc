@@ -40,10 +40,11 @@ std::string NameOf(const LinkedObject& object) {
 }
 
 // gperftools stands in for glibc's own names too, so __libc_malloc decides only where nothing else
-// does.
+// does, and never in the program: one that has glibc in it loads no library.
 std::optional<DetectedAllocator> LookInto(const LinkedObjects& objects,
                                           const LinkedObject& object) {
   for (const Mark& mark : kMarks) {
+    if (mark.kind == AllocatorKind::kGlibc && object.name.empty()) continue;
     const auto address = objects.Find(object, mark.symbol);
     if (!address) continue;
     DetectedAllocator found;
@@ -160,8 +161,8 @@ std::vector<std::string> NotCoveredSentences(const DetectedAllocators& detected)
     }
     if (one.hidden) {
       sentences.push_back(name +
-                          " is linked into the program and exports none of its functions: "
-                          "what it holds is not covered");
+                          " is linked into the program and exports none of its functions, as it "
+                          "would with -rdynamic: what it holds is not covered");
     }
   }
   return sentences;

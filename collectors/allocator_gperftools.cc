@@ -112,6 +112,7 @@ GperftoolsSampling::GperftoolsSampling(const ProcessMemory& memory,
     interval_bytes_ = *interval;
     large_report_bytes_ =
         Flag(*object, "43FLAGS_tcmalloc_large_alloc_report_threshold").value_or(0);
+    heap_limit_mib_ = Flag(*object, "28FLAGS_tcmalloc_heap_limit_mb").value_or(0);
     FindFunctions(*object);
     if (why_not_.empty()) CheckTables(*object);
     if (why_not_.empty()) FindOwnCode(*object);
@@ -152,8 +153,8 @@ void GperftoolsSampling::FindFunctions(const LinkedObject& object) {
     } else if (function->type != STT_FUNC ||
                !objects_.Holds(object, LinkedObjects::Part::kCode, function->address,
                                std::max<uint64_t>(function->size, 1))) {
-      why_not_ =
-          "it samples by itself, but its " + std::string(wanted.name) + " is not a function in its code";
+      why_not_ = "it samples by itself, but its " + std::string(wanted.name) +
+                 " is not a function in its code";
     } else {
       functions_.*wanted.where = function->address;
       continue;
@@ -241,8 +242,8 @@ std::string GperftoolsSampling::WhyNotNow() const {
   const uint64_t bytes = samples * kBytesASample + kSpareBytes;
   if (large_report_bytes_ > 0 && static_cast<uint64_t>(large_report_bytes_) <= bytes)
     return "it would report on stderr that " + MiB(bytes) + " were allocated for them";
-  const uint64_t limit = Property("tcmalloc.heap_limit_mb").value_or(0) << 20;
-  if (limit != 0 && limit < Property("generic.heap_size").value_or(0) + bytes)
+  const uint64_t limit = static_cast<uint64_t>(heap_limit_mib_) << 20;
+  if (heap_limit_mib_ > 0 && limit < Property("generic.heap_size").value_or(0) + bytes)
     return "TCMALLOC_HEAP_LIMIT_MB leaves no " + MiB(bytes) + " for them";
   if (!HasRoomFor(bytes))
     return "the process has no room for the " + MiB(bytes) + " that they need";

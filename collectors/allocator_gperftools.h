@@ -84,6 +84,7 @@ class GperftoolsSampling {
   Functions functions_;
   int64_t interval_bytes_ = 0;
   int64_t large_report_bytes_ = 0;  // above it tcmalloc says on stderr what was allocated; 0: never
+  int64_t heap_limit_mib_ = 0;      // 0: none
   std::vector<uint64_t> tables_;    // first functions of the classes that may be asked
   std::vector<LinkedObjects::Range> own_code_;
 };

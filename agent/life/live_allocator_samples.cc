@@ -38,14 +38,13 @@ std::string NoteOn(const DetectedAllocator& allocator, const AllocatorSamples& s
 
 }  // namespace
 
+// What it took to ask is what others may have waited for: without the wait for forks.
 const AllocatorSamples& LiveAllocatorSamples::Of(const DetectedAllocator& allocator) {
+  if (read_ns_ != 0 && MonotonicNs() - read_ns_ < took_ns_ * kRestShare) return last_;
+  const ForkHold hold;
   const uint64_t begin_ns = MonotonicNs();
-  if (read_ns_ != 0 && begin_ns - read_ns_ < took_ns_ * kRestShare) return last_;
-  {
-    const ForkHold hold;
-    last_ = hold.held() ? ReadAllocatorSamples(memory_, allocator) : AllocatorSamples();
-    if (!hold.held()) last_.problem = "the service forks all the time: ask again";
-  }
+  last_ = hold.held() ? ReadAllocatorSamples(memory_, allocator) : AllocatorSamples();
+  if (!hold.held()) last_.problem = "the service forks all the time: ask again";
   read_ns_ = MonotonicNs();
   took_ns_ = read_ns_ - begin_ns;
   return last_;

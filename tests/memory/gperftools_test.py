@@ -11,6 +11,7 @@ from live_page import MIB, LivePage
 
 HOST = os.environ["SONDE_SITE_HOST"]
 STATIC = os.environ.get("SONDE_TCMALLOC_HOST", "")
+HIDDEN = os.environ.get("SONDE_HIDDEN_HOST", "")
 FOLDER = os.environ.get("SONDE_GPERFTOOLS", "/usr/lib/x86_64-linux-gnu")
 TCMALLOC, MINIMAL, DEBUG = (f"{FOLDER}/libtcmalloc{kind}.so.4" for kind in ("", "_minimal", "_debug"))
 SLOW_PHDR = os.environ["SONDE_SLOW_PHDR"]
@@ -113,6 +114,14 @@ class Gperftools(LivePage):
     def test_built_without_sampling_says_so(self):
         self.says([MINIMAL, "agent"], HOST, DENSE, "built without sampling")
 
+    def test_linked_in_and_hidden_says_so(self):
+        self.run_host(["agent"], HIDDEN, DENSE)
+        self.assertLess(sum(size for _, size, _ in self.stacks()), MIB)
+        said = self.not_covered()
+        self.assertEqual(len(said), 2, said)
+        self.assertIn("malloc goes to tcmalloc (gperftools) in the program", said[0])
+        self.assertIn("exports none of its functions, as it would with -rdynamic", said[1])
+
     def test_too_many_samples_are_left_alone(self):
         self.says(["agent"], STATIC, {"TCMALLOC_SAMPLE_PARAMETER": "1024"}, "expected TCMALLOC_SAMPLE_PARAMETER of at least")
 
@@ -121,7 +130,7 @@ class Gperftools(LivePage):
                   "it would report on stderr")
 
     def test_a_limit_of_its_heap_is_kept(self):
-        self.says(["agent"], STATIC, {**DENSE, "TCMALLOC_HEAP_LIMIT_MB": "188"}, "TCMALLOC_HEAP_LIMIT_MB leaves no")
+        self.says(["agent"], STATIC, {**DENSE, "TCMALLOC_HEAP_LIMIT_MB": "183"}, "TCMALLOC_HEAP_LIMIT_MB leaves no")
 
     def test_what_is_not_as_it_is_known_is_never_asked(self):
         """Libraries that differ from tcmalloc in one thing each, and abort when their samples are asked for."""
