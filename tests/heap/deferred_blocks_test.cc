@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "collectors/fold.h"
@@ -161,6 +162,33 @@ TEST_F(DeferredBlocksTest, IdlePagesTakeNoMemoryAndThoseInUseStay) {
   EXPECT_EQ(Bytes(true), Sums(20 * kBlockBytes, 20 * kBlockBytes));
   pool_->ReturnMemory();
   EXPECT_LE(resident(), 2);  // the bits, and one for what this program allocated meanwhile
+}
+
+TEST_F(DeferredBlocksTest, ThreadsPutAndFreeWhileOneTakesAndNothingIsLost) {
+  constexpr uint64_t kThreads = 4, kBlocks = 2000, kStays = 8;  // one in kStays is not freed
+  std::thread([] { SetStackLayout(FindStackLayout(ProcessMemory())); }).join();
+  std::atomic<uint64_t> running{kThreads};
+  std::vector<std::thread> threads;
+  for (uint64_t t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (uint64_t i = 0; i < kBlocks; ++i) {
+        const uint64_t address = kAddress * (t + 1) + 16 * i;
+        RecordOne(address);
+        if (i % kStays != 0) ForgetBlock(reinterpret_cast<const void*>(address));
+      }
+      --running;
+    });
+  }
+  size_t finished = 0;
+  while (running != 0) finished += FinishAll();
+  for (std::thread& thread : threads) thread.join();
+  finished += FinishAll();
+  EXPECT_GT(finished, 0u);
+  const Sums whole = Bytes(true), partly = Bytes(false);
+  EXPECT_EQ(whole.first, static_cast<int64_t>(finished * kBlockBytes));
+  EXPECT_EQ(whole.first + partly.first, static_cast<int64_t>(kThreads * kBlocks * kBlockBytes));
+  EXPECT_EQ(whole.second + partly.second,
+            static_cast<int64_t>(kThreads * kBlocks / kStays * kBlockBytes));
 }
 
 // A child that builds tables itself begins with no blocks, although it was forked with some.
