@@ -183,6 +183,15 @@ const PerfMapHistory* AddressHistory::PerfMapOf(int pid) const {
   return found == processes_.end() ? nullptr : &found->second.perf_map;
 }
 
+std::vector<std::pair<int, uint64_t>> AddressHistory::PerfMapsWrittenAnew(uint64_t from_ns) const {
+  std::vector<std::pair<int, uint64_t>> found;
+  for (const auto& [pid, process] : processes_) {
+    const uint64_t when_ns = process.perf_map.written_anew_ns();
+    if (when_ns > from_ns) found.emplace_back(pid, when_ns);
+  }
+  return found;
+}
+
 std::string AddressHistory::NameOf(int pid) const {
   const auto found = processes_.find(pid);
   return found == processes_.end() ? std::string() : found->second.name;

@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "profile/mappings.h"
@@ -40,6 +41,8 @@ class AddressHistory {
   // nullptr: the process is not known.
   [[nodiscard]] PerfMapHistory* PerfMapOf(int pid);
   [[nodiscard]] const PerfMapHistory* PerfMapOf(int pid) const;
+  // Whose perf map was written anew behind `from_ns`, and when.
+  [[nodiscard]] std::vector<std::pair<int, uint64_t>> PerfMapsWrittenAnew(uint64_t from_ns) const;
   // Empty: unknown.
   [[nodiscard]] std::string NameOf(int pid) const;
 

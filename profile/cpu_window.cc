@@ -12,6 +12,16 @@ namespace {
 
 constexpr int64_t kSecondNs = 1'000'000'000;
 
+void AddNewNames(const CpuWindow& window, std::vector<std::string>* notes) {
+  constexpr size_t kMaxNotes = 8;
+  for (size_t i = 0; i < std::min(window.new_names.size(), kMaxNotes); ++i) {
+    const CpuWindow::NewNames& names = window.new_names[i];
+    notes->push_back("the perf map of process " + std::to_string(names.pid) +
+                     " was written anew at " + FormatTimeOfDay(names.unix_ns) +
+                     " UTC: JIT code that ran before has the names of then");
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> WindowNotes(const CpuWindow& window, int64_t asked_from_ns,
@@ -35,6 +45,7 @@ std::vector<std::string> WindowNotes(const CpuWindow& window, int64_t asked_from
   }
   if (window.gaps.size() > kMaxGaps)
     notes.push_back(std::to_string(window.gaps.size() - kMaxGaps) + " more gaps");
+  AddNewNames(window, &notes);
   return notes;
 }
 

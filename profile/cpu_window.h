@@ -44,6 +44,12 @@ struct CpuWindow {
   int64_t covered_ns = 0;  // from … to without the gaps
   int rate_hz = 0;         // samples a second of CPU time, the highest that was in force
   std::vector<CpuGap> gaps;
+  // A process whose generated code has names that may be newer than what ran before then.
+  struct NewNames {
+    int pid = 0;
+    int64_t unix_ns = 0;
+  };
+  std::vector<NewNames> new_names;
   // Why it may begin later than it was asked for: "the agent started then" and the like.
   std::string begins_late;
 };

@@ -24,7 +24,10 @@ bool PerfMapHistory::IsWrittenAnew(const ByteSource& map) const {
 void PerfMapHistory::Note(const ByteSource& map, uint64_t now_ns) {
   const uint64_t bytes = map.size();
   if (bytes == 0) return;
-  if (IsWrittenAnew(map)) sizes_.clear();
+  if (IsWrittenAnew(map)) {
+    sizes_.clear();
+    written_anew_ns_ = now_ns;
+  }
   if (!sizes_.empty() && sizes_.back().bytes == bytes) {
     sizes_.back().to_ns = now_ns;
     return;

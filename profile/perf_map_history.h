@@ -34,6 +34,8 @@ class PerfMapHistory {
 
   // Nothing was ever noted: names are those of now.
   [[nodiscard]] bool empty() const { return sizes_.empty(); }
+  // When it was last found written anew; 0: never.
+  [[nodiscard]] uint64_t written_anew_ns() const { return written_anew_ns_; }
   [[nodiscard]] PerfMapTime Between(uint64_t from_ns, uint64_t to_ns) const;
   // Between which steps the recording is to be cut so that each of the sorted `addresses` that went
   // from one name to another has either of them in a piece of its own. In order.
@@ -55,6 +57,7 @@ class PerfMapHistory {
   [[nodiscard]] bool IsWrittenAnew(const ByteSource& map) const;
 
   std::vector<Size> sizes_;
+  uint64_t written_anew_ns_ = 0;
   uint64_t tail_hash_ = 0;  // of what lies before sizes_.back().bytes
 };
 

@@ -106,6 +106,11 @@ void CpuWindowMaker::AddGaps(const std::vector<Gap>& gaps) {
     window_.gaps.push_back({UnixOf(gap.from_ns), UnixOf(gap.to_ns), GapReasonText(gap.reason)});
 }
 
+void CpuWindowMaker::AddNewNames(uint64_t from_ns) {
+  for (const auto& [pid, when_ns] : history_.PerfMapsWrittenAnew(from_ns))
+    window_.new_names.push_back({pid, UnixOf(when_ns)});
+}
+
 namespace {
 
 const char* WhyItBegins(const Past& past) {
@@ -138,6 +143,7 @@ CpuWindow WindowOf(const Past& past, const AddressHistory& history, int64_t utc_
   CpuWindowMaker maker(history, utc_offset_ns, owner_pid);
   for (const FoldProfile& piece : past.pieces) maker.AddPiece(piece);
   maker.AddGaps(past.gaps);
+  if (!past.pieces.empty()) maker.AddNewNames(past.pieces.front().from_ns);
   CpuWindow window = maker.Take();
   window.covered_ns = static_cast<int64_t>(past.covered_ns);
   window.rate_hz = static_cast<int>(past.rate_hz);

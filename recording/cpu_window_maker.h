@@ -29,6 +29,8 @@ class CpuWindowMaker {
   // Of now.
   void AddPiece(const Capture::Piece& piece);
   void AddGaps(const std::vector<Gap>& gaps);
+  // What began at `from_ns` may have names of perf maps that were written anew since.
+  void AddNewNames(uint64_t from_ns);
   // Its time is that of its pieces; coverage and rate are left to the caller.
   [[nodiscard]] CpuWindow Take() { return std::move(window_); }
 

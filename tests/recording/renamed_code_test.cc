@@ -164,6 +164,31 @@ TEST_F(RenamedCode, IsFoundByReturnAddresses) {
   EXPECT_EQ(Cuts(), (std::vector<uint64_t>{30, 40}));
 }
 
+// As java's agents do it. Nothing is left of what it said before.
+TEST_F(RenamedCode, HasTheNamesOfAMapThatWasWrittenAnewAndSaysSo) {
+  Write(kPid, "7f0000000000", "first");
+  EndStep(10);
+  AddSample(10, Sample(kPid, 3, {kCode + 4}));
+  EndStep(20);
+  EXPECT_TRUE(WindowOf(Read({}), history_, 0, kPid).new_names.empty());
+  maps_[kPid].clear();
+  Write(kPid, "7f0000000000", "second, longer");
+  AddSample(20, Sample(kPid, 2, {kCode + 4}));
+  EndStep(30);
+  EXPECT_EQ(Cuts(), std::vector<uint64_t>());
+  EXPECT_EQ(LeafNames(), (Counts{{"second, longer", 5}}));
+  CpuWindow window = WindowOf(Read({}), history_, 0, kPid);
+  ASSERT_EQ(window.new_names.size(), 1u);
+  window.covered_ns = window.to_unix_ns;
+  EXPECT_EQ(WindowNotes(window, 0, window.to_unix_ns).back(),
+            "the perf map of process 7 was written anew at 00:00:00 UTC: JIT code that ran before "
+            "has the names of then");
+  steps_.erase(10);
+  steps_[30] = {Sample(kPid, 1, {kCode + 4})};
+  steps_.erase(20);
+  EXPECT_TRUE(WindowOf(Read({}), history_, 0, kPid).new_names.empty());
+}
+
 // As in a region file on another machine.
 TEST_F(RenamedCode, HasNoNameWithoutItsMap) {
   Write(kPid, "7f0000000000", "first");
