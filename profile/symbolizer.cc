@@ -186,8 +186,11 @@ void Symbolizer::Shrink() {
 
 const std::string& Symbolizer::Remember(Object* object, uint64_t start, std::string name) {
   const size_t bytes = name.size() + kNameOverhead;
-  const auto [entry, fresh] = object->names.try_emplace(start, std::move(name));
-  if (fresh) name_bytes_ += bytes;
+  const auto [entry, fresh] = object->names.try_emplace(start);
+  if (fresh) {
+    entry->second = std::move(name);
+    name_bytes_ += bytes;
+  }
   return entry->second;
 }
 
