@@ -18,7 +18,7 @@ from run_truth import Failed, SAMPLE, Session, load_address, sums_by_site  # noq
 
 SHARE = 0.6
 EVERY_BLOCK = 1  # byte between samples
-ENOUGH = 40 * 16384  # bytes
+ENOUGH = 16 * 16384  # bytes
 ATTEMPTS = 20
 LIVE_BYTES, ALLOCATED_BYTES = 0, 2  # of sums_by_site
 STAYS, GOES = 0, 1
