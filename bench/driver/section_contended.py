@@ -164,7 +164,8 @@ def server(lab, service, name, settings, port):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        shutil.rmtree(directory, ignore_errors=True)
+        for path in (directory, directory + "-run"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def loaded(service, port, place, requests):
