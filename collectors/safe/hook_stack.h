@@ -33,8 +33,8 @@ StackContent WalkFromHook(const HookFrame& caller, uint64_t* frames);
 
 struct HookWalk {
   StackContent content;
-  uint64_t missing_pc =
-      0;  // code whose table is not there yet ended the walk, or spoiled it; 0: none
+  // Code whose table is not there yet ended the walk, or spoiled it; 0: none.
+  uint64_t missing_pc = 0;
 };
 
 // Malloc-safe: may not allocate or block. The same for who can have the walk finished later: asks
